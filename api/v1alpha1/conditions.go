@@ -1,0 +1,78 @@
+package v1alpha1
+
+// Conditions of an AgentActionPolicy.
+//
+//	Ready       the spec is understood as a whole
+//	Enforced    it is in force
+const (
+	// PolicyReady says whether the spec is understood as a whole. While it is False with the reason Invalid or
+	// FieldNotAvailable, the operator refuses the subjects what it cannot judge.
+	//
+	// Reasons for True: Compiled. For False: Invalid, FieldNotAvailable.
+	PolicyReady = "Ready"
+	// PolicyEnforced says whether the policy is in force: the webhook configuration that covers its subjects is
+	// stored, and the operator serves this generation. It is about delivery to the webhook whatever the
+	// enforcement mode is.
+	//
+	// Reasons for True: Serving. For False: NotServing, ConfigurationPending, ConfigurationTooLarge.
+	PolicyEnforced = "Enforced"
+)
+
+// Reasons of the condition Ready of an AgentActionPolicy.
+const (
+	// ReasonCompiled means that the policy is understood as a whole.
+	ReasonCompiled = "Compiled"
+	// ReasonInvalid means that the policy has errors; the message lists them.
+	ReasonInvalid = "Invalid"
+	// ReasonFieldNotAvailable means that the policy uses a field that this version does not implement.
+	ReasonFieldNotAvailable = "FieldNotAvailable"
+)
+
+// Reasons of the condition Enforced of an AgentActionPolicy.
+const (
+	// ReasonServing means that the operator serves this generation to the API server.
+	ReasonServing = "Serving"
+	// ReasonNotServing means that the operator does not serve this generation yet.
+	ReasonNotServing = "NotServing"
+	// ReasonConfigurationPending means that the stored webhook configuration does not cover the subjects yet.
+	ReasonConfigurationPending = "ConfigurationPending"
+	// ReasonConfigurationTooLarge means that the subjects do not fit into the webhook configuration any more.
+	ReasonConfigurationTooLarge = "ConfigurationTooLarge"
+)
+
+// Conditions of an ActionApproval.
+//
+//	Decided     False while pending, then True
+//	Approved    Unknown/Pending -> True/Approved -> False/Spent|Expired|Revoked|Void
+//	            or False/Denied|Expired|NoLongerNeeded
+const (
+	// ApprovalDecided says whether people have decided.
+	//
+	// Reasons for True: Approved, Denied. For False: Pending, Expired, NoLongerNeeded.
+	ApprovalDecided = "Decided"
+	// ApprovalApproved says whether the approval can be used. Its reason is the state in one word.
+	//
+	// Reasons for True: Approved. For Unknown: Pending. For False: Spent, Expired, Revoked, Void, Denied,
+	// NoLongerNeeded.
+	ApprovalApproved = "Approved"
+)
+
+// Reasons of the conditions of an ActionApproval.
+const (
+	// ReasonPending means that people have not decided yet.
+	ReasonPending = "Pending"
+	// ReasonApproved means that the approval can be used.
+	ReasonApproved = "Approved"
+	// ReasonDenied means that a person refused.
+	ReasonDenied = "Denied"
+	// ReasonSpent means that every use was made.
+	ReasonSpent = "Spent"
+	// ReasonExpired means that nobody answered in time, or that the approval was not used in time.
+	ReasonExpired = "Expired"
+	// ReasonRevoked means that a person took consent back.
+	ReasonRevoked = "Revoked"
+	// ReasonVoid means that what was approved is no longer what would happen.
+	ReasonVoid = "Void"
+	// ReasonNoLongerNeeded means that the action may be done without consent by now.
+	ReasonNoLongerNeeded = "NoLongerNeeded"
+)
