@@ -1,0 +1,220 @@
+package action
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+)
+
+// hashVersion begins every hash. It must be bumped whenever one action would get another hash than before: when a
+// member of the document below is added, removed or renamed, when what counts as noise, as secret or as generated
+// changes, when listKeys changes, or when the canonical form of JSON does. The golden files of the tests notice. Pending
+// approvals hold hashes: a release that bumps the version must also compute the old ones until these have expired.
+const hashVersion = "v1"
+
+// Hasher computes the hash of actions under a key of the installation.
+type Hasher struct {
+	// KeyID names the key, in letters and digits. It becomes part of a hash into which secret values entered.
+	KeyID string
+	// Key is the key of the HMAC through which secret values enter. Whoever knows it can guess short secrets.
+	Key []byte
+}
+
+// Hash identifies an action: equal for every way of doing one thing, different for anything else. It is
+// "v1:<hex>", or "v1.<key id>:<hex>" where secret values entered.
+func (h Hasher) Hash(a *Action) string {
+	d := document{action: a}
+	d.writer = writer{mask: true, secret: func(w *writer, v any) {
+		d.secrets = true
+		w.text(h.seal(v))
+	}}
+	d.write()
+	version := hashVersion
+	if d.secrets {
+		version += "." + h.KeyID
+	}
+	sum := sha256.Sum256(d.writer.buf)
+	return version + ":" + hex.EncodeToString(sum[:])
+}
+
+// seal stands for a secret value in a hash.
+func (h Hasher) seal(v any) string {
+	plain := writer{}
+	plain.value(zonePlain, withoutTimes(v))
+	mac := hmac.New(sha256.New, h.Key)
+	mac.Write(plain.buf)
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// document is what is hashed: one JSON object.
+type document struct {
+	action  *Action
+	writer  writer
+	secrets bool
+}
+
+func (d *document) write() {
+	a, w := d.action, &d.writer
+	w.raw(`{"v":`)
+	w.text(hashVersion)
+	d.texts("actor", a.Actor.Username, a.Actor.UID)
+	d.texts("operation", string(a.Operation))
+	d.texts("resource", a.Group, a.Version, a.Resource, a.Subresource)
+	d.texts("target", a.Namespace, a.Name, a.GenerateName, a.UID, a.Address)
+	switch a.Operation {
+	case v1alpha1.OperationUpdate:
+		d.changes()
+	case v1alpha1.OperationDelete:
+		d.deletion()
+	case v1alpha1.OperationCreate:
+		d.content("object", a.asSent())
+	default:
+		d.content("options", a.New)
+	}
+	w.raw("}")
+}
+
+// texts writes a member that is a list of texts.
+func (d *document) texts(name string, texts ...string) {
+	d.member(name)
+	d.writer.raw("[")
+	for i, text := range texts {
+		if i > 0 {
+			d.writer.raw(",")
+		}
+		d.writer.text(text)
+	}
+	d.writer.raw("]")
+}
+
+func (d *document) member(name string) {
+	d.writer.raw(",")
+	d.writer.text(name)
+	d.writer.raw(":")
+}
+
+func (d *document) content(name string, object map[string]any) {
+	d.member(name)
+	if object == nil {
+		d.writer.raw("null")
+		return
+	}
+	d.writer.value(d.action.rootZone(), object)
+}
+
+// deletion writes how and what is deleted.
+func (d *document) deletion() {
+	a := d.action
+	options := map[string]any{}
+	if a.Delete != nil {
+		options["propagationPolicy"] = a.Delete.PropagationPolicy
+		if a.Delete.GracePeriodSeconds != nil {
+			options["gracePeriodSeconds"] = *a.Delete.GracePeriodSeconds
+		}
+		if a.Delete.IgnoreReadError {
+			options["ignoreReadError"] = true
+		}
+	}
+	d.member("delete")
+	d.writer.value(zonePlain, options)
+	d.content("oldObject", a.withoutNoise())
+}
+
+// withoutNoise returns the old object of a DELETE without what is noise. That it is being deleted already is noise too:
+// one request has several reviews, before and after that is noted.
+func (a *Action) withoutNoise() map[string]any {
+	object := a.Old
+	for _, field := range []string{"resourceVersion", "generation", "managedFields", "deletionTimestamp", "deletionGracePeriodSeconds"} {
+		object = without(object, "metadata", field)
+	}
+	if a.hasStatus {
+		object = without(object, "status")
+	}
+	if lastAppliedStands(isSecret(a.Group, a.Resource), object) {
+		object = without(object, "metadata", "annotations", lastAppliedKey)
+	}
+	return object
+}
+
+// changes writes what an UPDATE changes.
+func (d *document) changes() {
+	d.member("changes")
+	d.writer.raw("[")
+	for i, c := range d.action.changesAsSent() {
+		if i > 0 {
+			d.writer.raw(",")
+		}
+		d.change(c)
+	}
+	d.writer.raw("]")
+}
+
+func (d *document) change(c Change) {
+	w := &d.writer
+	w.raw(`{"path":`)
+	writePath(w, c.Path)
+	if c.Rank != 0 {
+		d.member("rank")
+		w.value(zonePlain, int64(c.Rank))
+	}
+	z := d.action.rootZone().under(c.Path)
+	d.side("from", z, c, c.From)
+	d.side("to", z, c, c.To)
+	w.raw("}")
+}
+
+func (d *document) side(name string, z zone, c Change, v Value) {
+	if !v.Present {
+		return
+	}
+	d.member(name)
+	if isRestartOf(c.Path, v.V) {
+		d.writer.raw("true")
+		return
+	}
+	d.writer.value(z, v.V)
+}
+
+// isRestartOf says whether a value is the time of a restart, which is another one at every attempt.
+func isRestartOf(path Path, v any) bool {
+	last := len(path) - 1
+	return last > 0 && path[last-1].Field == "annotations" && isRestart(path[last].Field, v)
+}
+
+// writePath writes a path typed: fields as texts, keys as objects.
+func writePath(w *writer, path Path) {
+	w.raw("[")
+	for i, segment := range path {
+		if i > 0 {
+			w.raw(",")
+		}
+		if len(segment.Keys) == 0 {
+			w.text(segment.Field)
+			continue
+		}
+		keys := make(map[string]any, len(segment.Keys))
+		for _, key := range segment.Keys {
+			keys[key.Name] = key.Value
+		}
+		w.value(zonePlain, keys)
+	}
+	w.raw("]")
+}
+
+// withoutTimes returns managedFields without the times, which differ at every attempt; any other value as it is.
+func withoutTimes(v any) any {
+	entries, isList := v.([]any)
+	if !isList {
+		return v
+	}
+	list := make([]any, len(entries))
+	for i, e := range entries {
+		list[i] = e
+		if entry, isMap := e.(map[string]any); isMap {
+			list[i] = without(entry, "time")
+		}
+	}
+	return list
+}

@@ -1,0 +1,188 @@
+package action
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// owner is who owns fields. The version in which somebody owned them and the time at which they did mean nothing.
+type owner struct {
+	manager, operation, subresource string
+}
+
+// owned is a set of fields in the FieldsV1 form: nested objects whose keys are path elements, in which "." or an empty
+// object marks an owned path.
+type owned = map[string]any
+
+var errFieldsV1 = errors.New("reading managedFields: not in the form FieldsV1")
+
+// ownershipFollows says whether the owners of fields differ only where the fields do: every path whose owners differ is
+// a changed path, leads to one, or lies under one. Whoever could move the ownership of another field could make the
+// next apply of its owner delete or keep what it should not.
+func ownershipFollows(changes []Change, before, after any) bool {
+	from, err := ownersOf(before)
+	if err != nil {
+		return false
+	}
+	to, err := ownersOf(after)
+	if err != nil {
+		return false
+	}
+	w := ownership{changes: changes}
+	for who, fields := range from {
+		w.differ(fields, to[who])
+	}
+	for who, fields := range to {
+		if _, both := from[who]; !both {
+			w.differ(nil, fields)
+		}
+	}
+	return !w.strayed
+}
+
+// ownersOf reads managedFields. What one owner has in several entries is put together.
+func ownersOf(managedFields any) (map[owner]owned, error) {
+	entries, isList := managedFields.([]any)
+	if managedFields != nil && !isList {
+		return nil, errFieldsV1
+	}
+	owners := make(map[owner]owned, len(entries))
+	for _, e := range entries {
+		who, fields, err := readEntry(e)
+		if err != nil {
+			return nil, err
+		}
+		if have, several := owners[who]; several {
+			fields = union(have, fields)
+		}
+		owners[who] = fields
+	}
+	return owners, nil
+}
+
+func readEntry(e any) (owner, owned, error) {
+	entry, ok := e.(map[string]any)
+	if !ok {
+		return owner{}, nil, errFieldsV1
+	}
+	fields, ok := entry["fieldsV1"].(map[string]any)
+	if !ok || entry["fieldsType"] != "FieldsV1" {
+		return owner{}, nil, errFieldsV1
+	}
+	var who owner
+	for name, into := range map[string]*string{"manager": &who.manager, "operation": &who.operation, "subresource": &who.subresource} {
+		text, isString := entry[name].(string)
+		if _, present := entry[name]; present && !isString {
+			return owner{}, nil, errFieldsV1
+		}
+		*into = text
+	}
+	return who, fields, nil
+}
+
+// union puts two sets together without changing either.
+func union(a, b owned) owned {
+	both := make(owned, len(a)+len(b))
+	for key, v := range a {
+		both[key] = v
+	}
+	for key, v := range b {
+		left, isSet := both[key].(map[string]any)
+		right, alsoSet := v.(map[string]any)
+		if isSet && alsoSet {
+			merged := union(left, right)
+			if isMember(left) || isMember(right) {
+				merged["."] = owned{}
+			}
+			v = merged
+		}
+		both[key] = v
+	}
+	return both
+}
+
+// isMember says whether the path at which a set stands is itself owned.
+func isMember(set owned) bool {
+	_, dot := set["."]
+	return dot || len(set) == 0
+}
+
+// ownership walks two sets of one owner and notes whether they differ away from the changes.
+type ownership struct {
+	changes []Change
+	// at holds path elements as they are written. They are read only where the sets differ.
+	at      []string
+	strayed bool
+}
+
+func (w *ownership) differ(from, to owned) {
+	for key, before := range from {
+		after, both := to[key]
+		w.element(key, Value{Present: true, V: before}, Value{Present: both, V: after})
+	}
+	for key, after := range to {
+		if _, both := from[key]; !both {
+			w.element(key, Value{}, Value{Present: true, V: after})
+		}
+	}
+}
+
+// element compares what stands at one path element. An absent set and an empty one differ: the empty one is owned.
+func (w *ownership) element(key string, from, to Value) {
+	if key == "." || w.strayed {
+		return
+	}
+	before, okBefore := from.V.(map[string]any)
+	after, okAfter := to.V.(map[string]any)
+	if from.Present != okBefore || to.Present != okAfter {
+		w.strayed = true
+		return
+	}
+	w.at = append(w.at, key)
+	if (okBefore && isMember(before)) != (okAfter && isMember(after)) {
+		path, err := pathOf(w.at)
+		w.strayed = err != nil || !touches(w.changes, path)
+	}
+	w.differ(before, after)
+	w.at = w.at[:len(w.at)-1]
+}
+
+func pathOf(elements []string) (Path, error) {
+	path := make(Path, len(elements))
+	for i, element := range elements {
+		segment, err := segmentOf(element)
+		if err != nil {
+			return nil, err
+		}
+		path[i] = segment
+	}
+	return path, nil
+}
+
+// segmentOf reads a path element of FieldsV1. The library that writes them reads numbers as float64, so this does not
+// use it. An element of a set ("v:") or one by position ("i:") becomes a segment that no content has: it counts only
+// for what leads to it.
+func segmentOf(element string) (Segment, error) {
+	kind, text, _ := strings.Cut(element, ":")
+	switch kind {
+	case "f":
+		return Segment{Field: text}, nil
+	case "k":
+		object, err := DecodeObject([]byte(text))
+		if err != nil || len(object) == 0 {
+			return Segment{}, errFieldsV1
+		}
+		keys := make([]Key, 0, len(object))
+		for name, v := range object {
+			keys = append(keys, Key{Name: name, Value: v})
+		}
+		slices.SortFunc(keys, func(a, b Key) int { return cmp.Compare(a.Name, b.Name) })
+		return Segment{Keys: keys}, nil
+	case "v", "i":
+		return Segment{Keys: []Key{{Value: element}}}, nil
+	default:
+		return Segment{}, errFieldsV1
+	}
+}
