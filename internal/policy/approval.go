@@ -1,0 +1,120 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+)
+
+// Upper bounds of the durations in a policy.
+const (
+	maxGrace    = 24 * time.Hour
+	maxValidity = 7 * 24 * time.Hour
+	maxLookBack = 7 * 24 * time.Hour
+)
+
+// unavailable notes that a field is in use that this version does not implement.
+func (c *compiler) unavailable(at *field.Path) {
+	c.policy.Unavailable = append(c.policy.Unavailable, at.String())
+}
+
+// unavailableRestriction notes the same of a field that would restrict: what it is about cannot be judged, so
+// the policy refuses all that it governs.
+func (c *compiler) unavailableRestriction(at *field.Path) {
+	c.unavailable(at)
+	if c.policy.broken == "" {
+		c.policy.broken = at.String() + " is not available in this version of Countersign"
+	}
+}
+
+// requireKnown checks one place that may ask for consent.
+func (c *compiler) requireKnown(v v1alpha1.Verdict, names []v1alpha1.RequirementName, at *field.Path, verdictField string) {
+	switch v {
+	case "", v1alpha1.Deny:
+	case v1alpha1.RequireApproval:
+		c.unavailable(at.Child(verdictField))
+	default:
+		c.fail(field.NotSupported(at.Child(verdictField), v, []v1alpha1.Verdict{v1alpha1.Deny, v1alpha1.RequireApproval}))
+	}
+	c.requirementNames(names, at.Child("requirements"))
+}
+
+// requirementNames checks that every name stands in approval.requirements.
+func (c *compiler) requirementNames(names []v1alpha1.RequirementName, at *field.Path) {
+	for i, name := range names {
+		if !c.hasRequirement(name) {
+			c.fail(field.NotFound(at.Index(i), name))
+		}
+	}
+}
+
+func (c *compiler) hasRequirement(name v1alpha1.RequirementName) bool {
+	if c.spec.Approval == nil {
+		return false
+	}
+	for _, r := range c.spec.Approval.Requirements {
+		if r.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *compiler) compileApproval(spec *field.Path) {
+	if c.spec.OutOfScope == v1alpha1.OutOfScopeRequireApproval {
+		c.unavailable(spec.Child("outOfScope"))
+	}
+	c.requirementNames(c.spec.OutOfScopeRequirements, spec.Child("outOfScopeRequirements"))
+	a, at := c.spec.Approval, spec.Child("approval")
+	if a == nil {
+		return
+	}
+	c.unavailable(at)
+	c.duration(a.ValidFor, at.Child("validFor"), maxValidity)
+	c.duration(a.RequestExpiresAfter, at.Child("requestExpiresAfter"), maxValidity)
+	seen := map[v1alpha1.RequirementName]bool{}
+	for i, r := range a.Requirements {
+		if seen[r.Name] {
+			c.fail(field.Duplicate(at.Child("requirements").Index(i).Child("name"), r.Name))
+		}
+		seen[r.Name] = true
+	}
+}
+
+func (c *compiler) compileGuards(at *field.Path) {
+	seen := map[string]bool{}
+	for i, g := range c.spec.Guards {
+		here := at.Index(i)
+		if seen[g.Name] {
+			c.fail(field.Duplicate(here.Child("name"), g.Name))
+		}
+		seen[g.Name] = true
+		c.validateRules(g.ResourceRules, here.Child("resourceRules"))
+		c.requireKnown(g.WhenViolated, g.Requirements, here, "whenViolated")
+		c.duration(g.LookBack, here.Child("lookBack"), maxLookBack)
+	}
+	if len(c.spec.Guards) > 0 {
+		c.unavailableRestriction(at)
+	}
+}
+
+// duration parses an optional duration and checks that it is positive and not above most. The result is zero
+// where the field is absent or wrong; then the error is recorded.
+func (c *compiler) duration(d v1alpha1.Duration, at *field.Path, most time.Duration) time.Duration {
+	if d == "" {
+		return 0
+	}
+	parsed, err := time.ParseDuration(string(d))
+	if err != nil {
+		c.fail(field.Invalid(at, d, `must be a length of time such as "30m", "8h" or "1h30m"`))
+		return 0
+	}
+	if parsed <= 0 || parsed > most {
+		c.fail(field.Invalid(at, d, fmt.Sprintf("must be more than zero and at most %s", most)))
+		return 0
+	}
+	return parsed
+}

@@ -1,0 +1,218 @@
+package policy
+
+import (
+	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/labels"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
+)
+
+// rank says how far an action got through the scope of a task; the task it got furthest through is the nearest.
+type rank int
+
+const (
+	rankAction rank = iota
+	rankNamespace
+	rankObject
+	rankAccount
+	rankField
+)
+
+// miss is the first part of a task's scope that an action is outside of.
+type miss struct {
+	policy *Policy
+	task   *task
+	rank   rank
+	reason Reason
+	// subject is what is outside, allowed what the task covers instead.
+	subject, allowed string
+	// fields are the changed fields outside; inside says that some changed field is covered.
+	fields []string
+	inside bool
+}
+
+func (m *miss) detail() string {
+	return m.subject + " outside task " + m.task.name + ", which covers " + m.allowed
+}
+
+// nearer chooses between misses: the higher rank, then the fewer fields outside, then the one found first, which
+// is the first by policy and task.
+func nearer(a, b *miss) *miss {
+	switch {
+	case a == nil:
+		return b
+	case b.rank != a.rank:
+		if b.rank > a.rank {
+			return b
+		}
+		return a
+	case len(b.fields) < len(a.fields):
+		return b
+	}
+	return a
+}
+
+// covers returns nil where the task covers the whole action, and else what it does not cover.
+func (s *scope) covers(in Input) *miss {
+	a := in.Action
+	if m := s.coversAction(a); m != nil {
+		return m
+	}
+	if m := s.coversNamespace(in); m != nil {
+		return m
+	}
+	if s.objects != nil && !a.SelectedBy(func(l map[string]string) bool { return matchesLabels(s.objects, l) }) {
+		return &miss{rank: rankObject, reason: ObjectOutOfScope,
+			subject: "the labels of " + what(a) + " are", allowed: s.objects.String()}
+	}
+	if m := s.coversAccounts(a); m != nil {
+		return m
+	}
+	return s.coversFields(a)
+}
+
+func matchesLabels(s labels.Selector, l map[string]string) bool { return s.Matches(labels.Set(l)) }
+
+// coversAction tests the rules. Cluster-scoped objects are covered only by a rule that names the resource, in a
+// task that is not about namespaces.
+func (s *scope) coversAction(a *action.Action) *miss {
+	for i := range s.rules {
+		if ruleMatches(&s.rules[i], a) && (a.Namespaced || s.namespaceless() && namesResource(&s.rules[i], a)) {
+			return nil
+		}
+	}
+	for i := range s.rules {
+		unnamed := s.rules[i]
+		unnamed.ResourceNames = nil
+		if a.Namespaced && ruleMatches(&unnamed, a) {
+			return &miss{rank: rankObject, reason: ObjectOutOfScope, subject: what(a) + " is",
+				allowed: "the names " + list(s.rules[i].ResourceNames)}
+		}
+	}
+	return &miss{rank: rankAction, reason: ActionOutOfScope}
+}
+
+func (s *scope) namespaceless() bool { return len(s.globs) == 0 && s.namespaces == nil }
+
+func (s *scope) coversNamespace(in Input) *miss {
+	a := in.Action
+	if !a.Namespaced || s.namespaceless() {
+		return nil
+	}
+	m := &miss{rank: rankNamespace, reason: NamespaceOutOfScope, subject: "namespace " + a.Namespace + " is"}
+	if s.namespaces != nil {
+		if in.NamespaceLabels != nil && matchesLabels(s.namespaces, in.NamespaceLabels) {
+			return nil
+		}
+		m.allowed = "namespaces with " + s.namespaces.String()
+		return m
+	}
+	if slices.ContainsFunc(s.globs, func(g string) bool { return globMatches(g, a.Namespace) }) {
+		return nil
+	}
+	m.allowed = list(s.globs)
+	return m
+}
+
+// coversAccounts tests as whom pods would run. Without a list that is "default" in new objects, and in existing
+// ones what it was.
+func (s *scope) coversAccounts(a *action.Action) *miss {
+	before, after := a.ServiceAccounts()
+	if a.Operation != v1alpha1.OperationCreate && a.Operation != v1alpha1.OperationUpdate {
+		return nil
+	}
+	allowed := s.serviceAccounts
+	if len(allowed) == 0 {
+		allowed = []string{"default"}
+		if a.Operation == v1alpha1.OperationUpdate {
+			allowed = before
+		}
+	}
+	for _, account := range after {
+		if !slices.Contains(allowed, account) {
+			return &miss{rank: rankAccount, reason: ServiceAccountOutOfScope,
+				subject: "service account " + account + " is", allowed: list(allowed)}
+		}
+	}
+	return nil
+}
+
+// coversFields tests every change. What hands on power is covered only where a field names it.
+func (s *scope) coversFields(a *action.Action) *miss {
+	m := &miss{rank: rankField, reason: FieldOutOfScope}
+	outside := func(path action.Path) {
+		if text := path.String(); !slices.Contains(m.fields, text) {
+			m.fields = append(m.fields, text)
+		}
+	}
+	for _, c := range a.Changes {
+		if len(s.fields) > 0 && !s.fieldCovers(c.Path) {
+			outside(c.Path)
+			continue
+		}
+		m.inside = true
+	}
+	for _, g := range a.Grants() {
+		if !slices.ContainsFunc(s.fields, g.NamedBy) {
+			outside(g.Path)
+		}
+	}
+	if len(m.fields) == 0 {
+		return nil
+	}
+	m.subject, m.allowed = list(m.fields)+isAre(m.fields), s.describeFields()
+	return m
+}
+
+func (s *scope) fieldCovers(path action.Path) bool {
+	for i := range s.fields {
+		if s.fields[i].Covers(path) {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scope) describeFields() string {
+	if len(s.fields) == 0 {
+		return "every field that does not hand on power"
+	}
+	return list(s.patterns())
+}
+
+func (s *scope) patterns() []string {
+	texts := make([]string, len(s.fields))
+	for i, f := range s.fields {
+		texts[i] = f.String()
+	}
+	return texts
+}
+
+func isAre(items []string) string {
+	if len(items) == 1 {
+		return " is"
+	}
+	return " are"
+}
+
+// maxListed bounds how many items a message lists, maxItem the length of each.
+const (
+	maxListed = 6
+	maxItem   = 160
+)
+
+// list joins items for people and says how many are left out.
+func list(items []string) string {
+	shown := items[:min(len(items), maxListed)]
+	texts := make([]string, len(shown), len(shown)+1)
+	for i, item := range shown {
+		texts[i] = printable(item, maxItem)
+	}
+	if more := len(items) - len(shown); more > 0 {
+		texts = append(texts, "and "+itoa(more)+" more")
+	}
+	return strings.Join(texts, ", ")
+}

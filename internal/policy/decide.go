@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
+)
+
+// Decide says what becomes of an action. It is a pure function of the set and the input.
+func (s *Set) Decide(in Input) Decision {
+	c := s.find(in.Action)
+	d := s.decide(in, c.governed, c.enforced)
+	for _, p := range c.observed {
+		s.shadow(in, c, p, &d)
+	}
+	return d
+}
+
+// shadow decides again as if a Warn or Audit policy were enforced, and notes it where the outcome differs.
+func (s *Set) shadow(in Input, c candidates, p *Policy, d *Decision) {
+	with := append(slices.Clone(c.enforced), p)
+	if !c.governed {
+		with = append(with, c.everyone...)
+	}
+	would := s.decide(in, true, unique(with))
+	if would.Outcome != d.Outcome {
+		d.Shadows = append(d.Shadows, Shadow{Policy: p.Name, Enforcement: p.Enforcement, Decision: would})
+	}
+}
+
+// decide combines policies: grants add up, restrictions all hold.
+func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
+	d := Decision{Outcome: Allow, Governed: governed}
+	if !governed || in.Action.Empty() {
+		return d
+	}
+	if why := s.reserved(in.Action); why != "" {
+		d.Obstacles = []Obstacle{{Reason: ReservedAction, Verdict: v1alpha1.Deny, Detail: why}}
+		d.Outcome = Deny
+		return d
+	}
+	if neverGoverned(in.Action) {
+		return d
+	}
+	for _, p := range policies {
+		if p.governs.matches(in) {
+			d.Policies = append(d.Policies, p)
+		}
+	}
+	if len(d.Policies) == 0 {
+		return d
+	}
+	for _, p := range d.Policies {
+		d.Obstacles = p.restrict(in, d.Obstacles)
+	}
+	nearest := d.chooseTask(in)
+	d.Outcome = outcomeOf(d.Obstacles)
+	if d.Outcome != Allow {
+		d.Remedy = remedy(in, &d, nearest)
+	}
+	return d
+}
+
+// matches says whether the policy is about the action. A policy that selects namespaces is about cluster-scoped
+// objects and about namespaces whose labels are not known as well.
+func (g *governs) matches(in Input) bool {
+	if len(g.rules) > 0 && !anyRuleMatches(g.rules, in.Action) {
+		return false
+	}
+	return !anyRuleMatches(g.excluded, in.Action) && g.selectsNamespace(in)
+}
+
+func (g *governs) selectsNamespace(in Input) bool {
+	switch {
+	case g.namespaces == nil:
+		return true
+	case isNamespace(in.Action):
+		before, was := in.Action.OldLabels()
+		after, will := in.Action.NewLabels()
+		return was && matchesLabels(g.namespaces, before) || will && matchesLabels(g.namespaces, after)
+	case !in.Action.Namespaced, in.NamespaceLabels == nil:
+		return true
+	}
+	return matchesLabels(g.namespaces, in.NamespaceLabels)
+}
+
+func isNamespace(a *action.Action) bool {
+	return a.Group == "" && a.Resource == "namespaces"
+}
+
+// restrict appends the obstacles that hold for everything the policy governs.
+func (p *Policy) restrict(in Input, obstacles []Obstacle) []Obstacle {
+	if p.broken != "" {
+		obstacles = append(obstacles, Obstacle{
+			Reason: PolicyInvalid, Verdict: v1alpha1.Deny, Policy: p.Name,
+			Detail: "policy " + p.Name + " cannot judge this: " + printable(p.broken, maxDetail),
+		})
+	}
+	for i := range p.timing.freezes {
+		if f := &p.timing.freezes[i]; !f.calendar.Open(in.Now) {
+			obstacles = append(obstacles, f.frozen(p.Name, in.Now))
+		}
+	}
+	if g := p.timing.gate; g != nil && !g.calendar.Open(in.Now) {
+		obstacles = append(obstacles, g.closed(p.Name, "", in.Now))
+	}
+	return obstacles
+}
+
+// option is a covering task with the obstacles that come with it.
+type option struct {
+	policy    *Policy
+	task      *task
+	obstacles []Obstacle
+}
+
+// chooseTask finds the covering task with the fewest obstacles and appends these, or, where no task covers, the
+// verdict of the strictest outOfScope. It returns the task by which the remedy is found: the chosen or the
+// nearest one, nil where there is none.
+func (d *Decision) chooseTask(in Input) *miss {
+	var options []option
+	var nearest *miss
+	for _, p := range d.Policies {
+		for _, t := range p.tasks {
+			if m := t.scope.covers(in); m != nil {
+				m.policy, m.task = p, t
+				nearest = nearer(nearest, m)
+				continue
+			}
+			options = append(options, option{p, t, t.obstacles(p, in)})
+		}
+	}
+	if len(options) == 0 {
+		d.outOfScope(in, nearest)
+		return nearest
+	}
+	best := slices.MinFunc(options, compareOptions)
+	d.Policy, d.Task = best.policy.Name, best.task.name
+	d.Obstacles = append(d.Obstacles, best.obstacles...)
+	return &miss{policy: best.policy, task: best.task}
+}
+
+// compareOptions orders by refusals, then asks, then names.
+func compareOptions(a, b option) int {
+	refusalsA, asksA := count(a.obstacles)
+	refusalsB, asksB := count(b.obstacles)
+	return cmp.Or(
+		cmp.Compare(refusalsA, refusalsB), cmp.Compare(asksA, asksB),
+		cmp.Compare(a.policy.Name, b.policy.Name), cmp.Compare(a.task.name, b.task.name),
+	)
+}
+
+func count(obstacles []Obstacle) (refusals, asks int) {
+	for i := range obstacles {
+		if obstacles[i].Verdict == v1alpha1.RequireApproval {
+			asks++
+			continue
+		}
+		refusals++
+	}
+	return refusals, asks
+}
+
+// obstacles are those that come with the task itself; outOfScope never softens them.
+func (t *task) obstacles(p *Policy, in Input) []Obstacle {
+	var found []Obstacle
+	if t.gate != nil && !t.gate.calendar.Open(in.Now) {
+		found = append(found, t.gate.closed(p.Name, t.name, in.Now))
+	}
+	if t.always {
+		found = append(found, Obstacle{
+			Reason: ApprovalRequired, Verdict: v1alpha1.RequireApproval, Policy: p.Name, Task: t.name,
+			Detail: "task " + t.name + " (policy " + p.Name + ") needs an approval for every use",
+		})
+	}
+	return found
+}
+
+// outOfScope appends the verdict of the strictest outOfScope of the policies.
+func (d *Decision) outOfScope(in Input, nearest *miss) {
+	verdict, strictest := v1alpha1.OutOfScopeAllow, ""
+	for _, p := range d.Policies {
+		if severity(p.outOfScope) > severity(verdict) {
+			verdict, strictest = p.outOfScope, p.Name
+		}
+	}
+	if severity(verdict) == 0 {
+		return
+	}
+	o := Obstacle{Reason: ActionOutOfScope, Verdict: v1alpha1.Deny, Policy: strictest,
+		Detail: "no task covers \"" + what(in.Action) + "\" (policy " + strictest + ")"}
+	if nearest != nil && nearest.rank > rankAction {
+		o.Reason, o.Policy, o.Task = nearest.reason, nearest.policy.Name, nearest.task.name
+		o.Detail, o.Fields = nearest.detail(), nearest.fields
+	}
+	if severity(verdict) == 1 {
+		o.Verdict = v1alpha1.RequireApproval
+	}
+	d.Obstacles = append(d.Obstacles, o)
+}
+
+// severity orders what happens out of scope; whatever is not known refuses.
+func severity(o v1alpha1.OutOfScope) int {
+	switch o {
+	case v1alpha1.OutOfScopeAllow:
+		return 0
+	case v1alpha1.OutOfScopeRequireApproval:
+		return 1
+	case v1alpha1.OutOfScopeDeny:
+		return 2
+	default:
+		return 2
+	}
+}

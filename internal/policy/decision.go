@@ -1,0 +1,136 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
+)
+
+// Outcome is what becomes of an action. The zero value is none: whoever reads it must refuse.
+type Outcome string
+
+const (
+	// Allow lets the action pass.
+	Allow Outcome = "Allow"
+	// Deny refuses it.
+	Deny Outcome = "Deny"
+	// Ask refuses it until people have consented.
+	Ask Outcome = "RequireApproval"
+)
+
+// Reason is why an action meets an obstacle. The values are published: they stand in refusals, audit annotations,
+// the decision log and metrics.
+type Reason string
+
+const (
+	// ChangeWindowClosed means that none of the allowed windows is open.
+	ChangeWindowClosed Reason = "ChangeWindowClosed"
+	// FreezeActive means that a freeze is active.
+	FreezeActive Reason = "FreezeActive"
+	// ActionOutOfScope means that no task names the operation on the resource.
+	ActionOutOfScope Reason = "ActionOutOfScope"
+	// NamespaceOutOfScope means that the nearest task does not cover the namespace.
+	NamespaceOutOfScope Reason = "NamespaceOutOfScope"
+	// ObjectOutOfScope means that the nearest task does not cover the object, by its name or labels.
+	ObjectOutOfScope Reason = "ObjectOutOfScope"
+	// FieldOutOfScope means that the nearest task does not cover a field that changes.
+	FieldOutOfScope Reason = "FieldOutOfScope"
+	// ServiceAccountOutOfScope means that pods would run as an account that the nearest task does not cover.
+	ServiceAccountOutOfScope Reason = "ServiceAccountOutOfScope"
+	// ApprovalRequired means that a task asks for consent to every use.
+	ApprovalRequired Reason = "ApprovalRequired"
+	// ReservedAction means that no agent may ever do this.
+	ReservedAction Reason = "ReservedAction"
+	// PolicyInvalid means that a policy of the subject cannot judge the action.
+	PolicyInvalid Reason = "PolicyInvalid"
+	// NotReady means that the operator has not read all policies, or has lost the API server.
+	NotReady Reason = "NotReady"
+	// VersionNotPreferred means that the object came in a version other than the one in which paths are written.
+	VersionNotPreferred Reason = "VersionNotPreferred"
+	// RequestUnreadable means that the request cannot be decoded or is too large.
+	RequestUnreadable Reason = "RequestUnreadable"
+	// TargetUnknown means that the object or kind that the action is about cannot be read.
+	TargetUnknown Reason = "TargetUnknown"
+	// InternalError means that Countersign failed.
+	InternalError Reason = "InternalError"
+)
+
+// Input is all that a decision depends on, besides the policies.
+type Input struct {
+	// Action in normal form.
+	Action *action.Action
+	// Now is the instant of the decision.
+	Now time.Time
+	// NamespaceLabels are the labels of the action's namespace. Nil, as opposed to empty, means that they are not
+	// known: policies that select namespaces then govern, and tasks that do then cover nothing.
+	NamespaceLabels map[string]string
+}
+
+// Decision is the outcome for one action, with all obstacles.
+type Decision struct {
+	// Outcome over the Enforce policies.
+	Outcome Outcome
+	// Governed says that an Enforce policy names the actor.
+	Governed bool
+	// Obstacles are everything in the way, in the order of the policies' names.
+	Obstacles []Obstacle
+	// Remedy says what would let the action pass.
+	Remedy Remedy
+	// Policy and Task name the task that covers the action; empty where none does.
+	Policy, Task string
+	// Policies are those that govern the action.
+	Policies []*Policy
+	// Shadows are the Warn and Audit policies under which the outcome would be another.
+	Shadows []Shadow
+}
+
+// Obstacle is one restriction in the way of an action.
+type Obstacle struct {
+	// Reason is the kind of obstacle.
+	Reason Reason
+	// Verdict says whether consent can waive it.
+	Verdict v1alpha1.Verdict
+	// Policy and Task it belongs to; Task is empty for a restriction of the whole policy.
+	Policy, Task string
+	// Name of the window or freeze; of several windows the one that opens next.
+	Name string
+	// Detail says in words what is in the way, and until when. It is one line.
+	Detail string
+	// OpensAt is when a window opens or a freeze ends next; zero where that is not known.
+	OpensAt time.Time
+	// Fields are the changed fields outside the nearest task.
+	Fields []string
+}
+
+// isTime says that waiting takes the obstacle away.
+func (o *Obstacle) isTime() bool { return o.Reason == ChangeWindowClosed || o.Reason == FreezeActive }
+
+// Shadow is what a Warn or Audit policy would have changed.
+type Shadow struct {
+	// Policy and its enforcement mode.
+	Policy      string
+	Enforcement v1alpha1.Enforcement
+	// Decision if the policy were enforced.
+	Decision Decision
+}
+
+// Failure is the decision for an action that cannot be judged.
+func Failure(reason Reason, detail string) Decision {
+	return Decision{
+		Outcome: Deny, Governed: true,
+		Obstacles: []Obstacle{{Reason: reason, Verdict: v1alpha1.Deny, Detail: detail}},
+	}
+}
+
+// outcomeOf combines obstacles: any refusal denies, else any ask asks.
+func outcomeOf(obstacles []Obstacle) Outcome {
+	outcome := Allow
+	for i := range obstacles {
+		if obstacles[i].Verdict != v1alpha1.RequireApproval {
+			return Deny
+		}
+		outcome = Ask
+	}
+	return outcome
+}

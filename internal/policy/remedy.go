@@ -1,0 +1,61 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/countersign-dev/countersign/internal/window"
+)
+
+// Remedy says what would let a refused action pass. Where nothing would, it is zero.
+type Remedy struct {
+	// Narrow are the fields that the action must keep to. Empty: the action can stay as it is.
+	Narrow []string
+	// Wait is the instant from which the action passes. Zero: it need not wait.
+	Wait time.Time
+}
+
+// IsZero says that nothing the actor can do lets the action pass.
+func (r Remedy) IsZero() bool { return len(r.Narrow) == 0 && r.Wait.IsZero() }
+
+// remedy finds what suffices: to narrow the action to the fields of the nearest task, to wait, or both. The
+// result is only what makes every obstacle go away.
+func remedy(in Input, d *Decision, nearest *miss) Remedy {
+	var r Remedy
+	waits := false
+	for i := range d.Obstacles {
+		switch o := &d.Obstacles[i]; {
+		case o.isTime():
+			waits = true
+		case o.Reason == FieldOutOfScope && nearest.inside && len(nearest.task.scope.fields) > 0 && !nearest.task.always:
+			r.Narrow = nearest.task.scope.patterns()
+		default:
+			return Remedy{}
+		}
+	}
+	calendars := d.calendars(nearest)
+	at, ok := window.NextAllOpen(in.Now, calendars...)
+	switch {
+	case !ok:
+		return Remedy{}
+	case waits || at.After(in.Now):
+		r.Wait = at
+	}
+	return r
+}
+
+// calendars are all those that must be open for the action to pass, with the task it would pass under.
+func (d *Decision) calendars(m *miss) []*window.Calendar {
+	var all []*window.Calendar
+	for _, p := range d.Policies {
+		if p.timing.gate != nil {
+			all = append(all, p.timing.gate.calendar)
+		}
+		for i := range p.timing.freezes {
+			all = append(all, p.timing.freezes[i].calendar)
+		}
+	}
+	if m != nil && m.task.gate != nil {
+		all = append(all, m.task.gate.calendar)
+	}
+	return all
+}

@@ -1,0 +1,38 @@
+package policy
+
+import (
+	"strings"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
+)
+
+// reserved says why no agent may ever do an action, or is empty. No task covers and no approval waives it.
+func (s *Set) reserved(a *action.Action) string {
+	switch {
+	case a.Group == v1alpha1.GroupName:
+		return "no agent may change Countersign's own objects"
+	case s.operator.Namespace != "" && (a.Namespace == s.operator.Namespace || isNamespace(a) && a.Name == s.operator.Namespace):
+		return "no agent may change Countersign's own namespace"
+	case a.Group == "apiextensions.k8s.io" && strings.HasSuffix(a.Name, "."+v1alpha1.GroupName):
+		return "no agent may change Countersign's own resource definitions"
+	case a.Group == "apiregistration.k8s.io" && strings.HasSuffix(a.Name, "."+v1alpha1.GroupName):
+		return "no agent may change who serves Countersign's API"
+	}
+	return ""
+}
+
+// neverGoverned says that an action is part of how every client works: recording events, asking for one's own
+// rights, and leader election in one's own namespace.
+func neverGoverned(a *action.Action) bool {
+	switch {
+	case a.Resource == "events" && (a.Group == "" || a.Group == "events.k8s.io"):
+		return a.Operation == v1alpha1.OperationCreate || a.Operation == v1alpha1.OperationUpdate
+	case a.Group == "authorization.k8s.io" || a.Group == "authentication.k8s.io":
+		return a.Operation == v1alpha1.OperationCreate
+	case a.Group == "coordination.k8s.io" && a.Resource == "leases":
+		namespace, _, ok := splitServiceAccount(a.Actor.Username)
+		return ok && namespace == a.Namespace
+	}
+	return false
+}

@@ -1,0 +1,84 @@
+// Package registry holds the compiled policies with which this process decides, for the webhook that reads them
+// and the controllers that keep them current.
+package registry
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+// Registry holds one immutable policy set at a time. Readers never wait. The zero value is not ready to use; see
+// New.
+type Registry struct {
+	self     policy.Identity
+	operator policy.Operator
+	current  atomic.Pointer[policy.Set]
+
+	// mu guards what follows: only one writer builds the next set.
+	mu        sync.Mutex
+	compiled  map[string]*policy.Policy
+	listeners []func(changed []string)
+}
+
+// New returns an empty registry. Self is whom the operator acts as, so that no policy governs it.
+func New(self policy.Identity, operator policy.Operator) *Registry {
+	return &Registry{self: self, operator: operator, compiled: map[string]*policy.Policy{}}
+}
+
+// Set is the current set, nil before the first Update: then nothing is known, and agents must be refused.
+func (r *Registry) Set() *policy.Set { return r.current.Load() }
+
+// Self is whom the operator acts as.
+func (r *Registry) Self() policy.Identity { return r.self }
+
+// Ready is a health check: it fails before the first Update.
+func (r *Registry) Ready(*http.Request) error {
+	if r.Set() == nil {
+		return errors.New("the policies have not been read yet")
+	}
+	return nil
+}
+
+// OnUpdate calls f after every change of the set with the names of the policies that changed or went. It must not
+// block.
+func (r *Registry) OnUpdate(f func(changed []string)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.listeners = append(r.listeners, f)
+}
+
+// Update replaces the set by one of exactly these policies. It compiles only what has changed.
+func (r *Registry) Update(policies []*v1alpha1.AgentActionPolicy) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	next := make(map[string]*policy.Policy, len(policies))
+	all := make([]*policy.Policy, 0, len(policies))
+	var changed []string
+	for _, p := range policies {
+		compiled := r.compiled[p.Name]
+		if compiled == nil || compiled.UID != string(p.UID) || compiled.Generation != p.Generation {
+			compiled = policy.Compile(p, r.self)
+			changed = append(changed, p.Name)
+		}
+		next[p.Name] = compiled
+		all = append(all, compiled)
+	}
+	for name := range r.compiled {
+		if next[name] == nil {
+			changed = append(changed, name)
+		}
+	}
+	if len(changed) == 0 && r.current.Load() != nil {
+		return
+	}
+	r.compiled = next
+	r.current.Store(policy.NewSet(all, r.operator))
+	for _, f := range r.listeners {
+		f(changed)
+	}
+}
