@@ -1,0 +1,138 @@
+package webhooks
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/registry"
+)
+
+// decisionDeadline bounds one decision. It is shorter than the webhook's timeout, so that a decision that takes
+// too long is refused with its reason rather than failed without one.
+const decisionDeadline = 3 * time.Second
+
+// ActionWebhook judges the actions of governed subjects. It handles every operation, CONNECT included.
+type ActionWebhook struct {
+	// Registry holds the policies.
+	Registry *registry.Registry
+	// Cluster reads facts.
+	Cluster *Cluster
+	// Hasher gives the key under which actions are hashed; an error means that there is none yet.
+	Hasher func() (action.Hasher, error)
+	// Recorder keeps every decision on a governed action.
+	Recorder *Recorder
+	// Clock tells the instant of a decision.
+	Clock clock.PassiveClock
+	// ObserveOnly is the entry for subjects of Warn and Audit policies: what cannot be judged passes there, as it
+	// does when the webhook is down. An Enforce policy is enforced on either entry.
+	ObserveOnly bool
+}
+
+// verdict is everything that is known about one decided request.
+type verdict struct {
+	request  action.Request
+	action   *action.Action // nil where the request has no normal form
+	decision policy.Decision
+	hash     string
+	now      time.Time
+}
+
+// Handle implements admission.Handler.
+func (w *ActionWebhook) Handle(ctx context.Context, r admission.Request) admission.Response {
+	began := w.Clock.Now()
+	ctx, cancel := context.WithTimeout(ctx, decisionDeadline)
+	defer cancel()
+	v := w.judge(ctx, requestOf(&r), began)
+	observe(&v, w.Clock.Since(began))
+	if err := w.Recorder.Record(&v); err != nil {
+		// What cannot be recorded must not happen.
+		v.decision = w.failure(policy.InternalError, "the decision cannot be recorded: "+err.Error())
+	}
+	return respond(&v)
+}
+
+// judge decides one request. Whatever goes wrong is a refusal with its reason.
+func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Time) verdict {
+	v := verdict{request: r, now: now}
+	set := w.Registry.Set()
+	if set == nil {
+		v.decision = w.failure(policy.NotReady, "Countersign has not read its policies yet")
+		return v
+	}
+	hasher, err := w.Hasher()
+	if err != nil {
+		v.decision = w.failure(policy.NotReady, err.Error())
+		return v
+	}
+	in, err := w.input(ctx, r, now)
+	if err != nil {
+		v.decision = w.failure(classify(err), err.Error())
+		return v
+	}
+	v.action = in.Action
+	v.decision = set.Decide(in)
+	v.hash = hasher.Hash(in.Action)
+	return v
+}
+
+// input collects what the decision depends on.
+func (w *ActionWebhook) input(ctx context.Context, r action.Request, now time.Time) (policy.Input, error) {
+	facts, err := w.Cluster.Facts(ctx, r)
+	if err != nil {
+		return policy.Input{}, &targetError{err}
+	}
+	a, err := action.Normalise(r, facts)
+	if err != nil {
+		return policy.Input{}, err
+	}
+	labels, err := w.Cluster.NamespaceLabels(ctx, a)
+	if err != nil {
+		return policy.Input{}, &targetError{err}
+	}
+	return policy.Input{Action: a, Now: now, NamespaceLabels: labels}, nil
+}
+
+// failure is the decision for what cannot be judged.
+func (w *ActionWebhook) failure(reason policy.Reason, detail string) policy.Decision {
+	d := policy.Failure(reason, detail)
+	if w.ObserveOnly {
+		d.Outcome, d.Governed = policy.Allow, false
+	}
+	return d
+}
+
+// targetError says that something in the cluster could not be read.
+type targetError struct{ cause error }
+
+func (e *targetError) Error() string { return e.cause.Error() }
+func (e *targetError) Unwrap() error { return e.cause }
+
+// classify finds the published reason for an error.
+func classify(err error) policy.Reason {
+	var version *action.VersionError
+	var target *action.TargetError
+	var read *targetError
+	switch {
+	case errors.As(err, &version):
+		return policy.VersionNotPreferred
+	case errors.As(err, &target), errors.As(err, &read):
+		return policy.TargetUnknown
+	}
+	return policy.RequestUnreadable
+}
+
+// headline says who is refused what, in the normal form where there is one.
+func (v *verdict) headline() string {
+	if v.action != nil {
+		return policy.Headline(v.action)
+	}
+	r := &v.request
+	return fmt.Sprintf("%s may not %s", policy.Who(r.Actor.Username), policy.Raw(string(r.Operation), r.Resource, r.Subresource, r.Namespace, r.Name))
+}

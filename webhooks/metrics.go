@@ -1,0 +1,74 @@
+package webhooks
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
+
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+var (
+	// decisions counts decisions. Labels: outcome is Allow, Deny or RequireApproval; reason is the first obstacle's
+	// reason or "None"; operation is CREATE, UPDATE, DELETE, CONNECT or "Other".
+	decisions = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "countersign_admission_decisions_total",
+		Help: "Decisions on actions of governed or observed subjects, by outcome (Allow, Deny, RequireApproval), " +
+			"reason (of the first obstacle, or None) and operation (CREATE, UPDATE, DELETE, CONNECT, Other).",
+	}, []string{"outcome", "reason", "operation"})
+
+	// decisionSeconds measures decisions from the decoded review to the verdict. Label: outcome. The smallest
+	// buckets are for decisions in memory, the larger ones for those that read the API server.
+	decisionSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "countersign_admission_decision_duration_seconds",
+		Help: "Time from the decoded review to the verdict, by outcome (Allow, Deny, RequireApproval).",
+		Buckets: []float64{
+			.00005, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 3,
+		},
+	}, []string{"outcome"})
+
+	// observations counts what Warn and Audit policies would have decided otherwise. Labels: enforcement is Warn or
+	// Audit; outcome is what the policy would have made of it.
+	observations = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "countersign_admission_observations_total",
+		Help: "Actions that a Warn or Audit policy would have decided otherwise, by enforcement (Warn, Audit) and the " +
+			"outcome it would have had (Allow, Deny, RequireApproval).",
+	}, []string{"enforcement", "outcome"})
+)
+
+// RegisterMetrics adds the metrics of this package to the manager's registry. Call it once.
+func RegisterMetrics() error {
+	for _, c := range []prometheus.Collector{decisions, decisionSeconds, observations} {
+		if err := metrics.Registry.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func observe(v *verdict, took time.Duration) {
+	d := &v.decision
+	decisions.WithLabelValues(string(d.Outcome), firstReason(d), operationLabel(v)).Inc()
+	decisionSeconds.WithLabelValues(string(d.Outcome)).Observe(took.Seconds())
+	for i := range d.Shadows {
+		observations.WithLabelValues(string(d.Shadows[i].Enforcement), string(d.Shadows[i].Decision.Outcome)).Inc()
+	}
+}
+
+func firstReason(d *policy.Decision) string {
+	if len(d.Obstacles) == 0 {
+		return "None"
+	}
+	return string(d.Obstacles[0].Reason)
+}
+
+// operationLabel keeps the label bounded whatever a review says.
+func operationLabel(v *verdict) string {
+	switch op := string(v.request.Operation); op {
+	case "CREATE", "UPDATE", "DELETE", "CONNECT":
+		return op
+	default:
+		return "Other"
+	}
+}

@@ -1,0 +1,100 @@
+package webhooks
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+// maxAnnotation bounds one audit annotation, in bytes: audit logs are kept for long.
+const maxAnnotation = 1024
+
+// respond says the verdict. A refusal is always 403: clients repeat what is refused with 429 or 5xx many times.
+func respond(v *verdict) admission.Response {
+	response := admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{
+		Allowed:          v.decision.Outcome == policy.Allow,
+		AuditAnnotations: auditAnnotations(v),
+		Warnings:         warnings(&v.decision),
+	}}
+	if !response.Allowed {
+		response.Result = &metav1.Status{
+			Status:  metav1.StatusFailure,
+			Code:    http.StatusForbidden,
+			Reason:  metav1.StatusReasonForbidden,
+			Message: policy.Refusal(v.headline(), &v.decision, v.hash),
+			Details: &metav1.StatusDetails{
+				Name: v.request.Name, Group: v.request.Group, Kind: v.request.Resource, Causes: causes(&v.decision),
+			},
+		}
+	}
+	return response
+}
+
+// causes are the obstacles for programs.
+func causes(d *policy.Decision) []metav1.StatusCause {
+	list := make([]metav1.StatusCause, len(d.Obstacles))
+	for i := range d.Obstacles {
+		o := &d.Obstacles[i]
+		list[i] = metav1.StatusCause{Type: metav1.CauseType(o.Reason), Message: o.Detail, Field: strings.Join(o.Fields, ",")}
+	}
+	return list
+}
+
+// warnings are what Warn policies tell the caller.
+func warnings(d *policy.Decision) []string {
+	var list []string
+	for i := range d.Shadows {
+		if d.Shadows[i].Enforcement == v1alpha1.Warn {
+			list = append(list, d.Shadows[i].Warnings()...)
+		}
+	}
+	return list
+}
+
+// auditAnnotations put the decision into the API server's audit log, where the keys get the webhook's name as
+// prefix.
+func auditAnnotations(v *verdict) map[string]string {
+	d := &v.decision
+	annotations := map[string]string{"decision": string(d.Outcome)}
+	add := func(key, value string) {
+		if value != "" {
+			annotations[key] = value[:min(len(value), maxAnnotation)]
+		}
+	}
+	add("reasons", strings.Join(d.Reasons(), ","))
+	add("policy", policyHashes(d))
+	if d.Task != "" {
+		add("task", d.Policy+"/"+d.Task)
+	}
+	if !d.Remedy.Wait.IsZero() {
+		add("opens-at", d.Remedy.Wait.UTC().Format(time.RFC3339))
+	}
+	add("action-hash", v.hash)
+	add("observed", observed(d))
+	return annotations
+}
+
+// policyHashes names the policies that govern the action, each with the hash of what it held: name@hash.
+func policyHashes(d *policy.Decision) string {
+	names := make([]string, len(d.Policies))
+	for i, p := range d.Policies {
+		names[i] = p.Name + "@" + p.Hash
+	}
+	return strings.Join(names, ",")
+}
+
+// observed names the Warn and Audit policies that would have decided otherwise: name=outcome.
+func observed(d *policy.Decision) string {
+	names := make([]string, len(d.Shadows))
+	for i := range d.Shadows {
+		names[i] = d.Shadows[i].Policy + "=" + string(d.Shadows[i].Decision.Outcome)
+	}
+	return strings.Join(names, ",")
+}

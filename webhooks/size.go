@@ -1,0 +1,95 @@
+package webhooks
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+// MaxReview is the largest review that is judged, in bytes. It is controller-runtime's own limit, beyond which that
+// would answer without the review's UID and so without a reason that reaches the caller.
+const MaxReview = 7 * 1024 * 1024
+
+// LimitSize refuses reviews that are too large to judge, with the reason, before they are read into memory.
+func LimitSize(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(io.LimitReader(r.Body, MaxReview+1))
+		switch {
+		case err != nil:
+			http.Error(w, "reading the review: "+err.Error(), http.StatusBadRequest)
+		case len(body) > MaxReview:
+			refuseLarge(w, body)
+		default:
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// refuseLarge answers a review of which only the beginning was read. The API server writes the UID first.
+func refuseLarge(w http.ResponseWriter, beginning []byte) {
+	uid, err := reviewUID(beginning)
+	if err != nil {
+		http.Error(w, "the review is too large and has no UID: "+err.Error(), http.StatusRequestEntityTooLarge)
+		return
+	}
+	d := policy.Failure(policy.RequestUnreadable,
+		fmt.Sprintf("the object is too large to judge: its review is larger than %d MiB", MaxReview>>20))
+	review := admissionv1.AdmissionReview{
+		TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
+		Response: &admissionv1.AdmissionResponse{UID: uid, Result: &metav1.Status{
+			Status: metav1.StatusFailure, Code: http.StatusForbidden, Reason: metav1.StatusReasonForbidden,
+			Message: policy.Refusal("agents may not write objects of this size", &d, ""),
+			Details: &metav1.StatusDetails{Causes: causes(&d)},
+		}},
+	}
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(review); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+	}
+}
+
+// reviewUID finds request.uid without reading further.
+func reviewUID(beginning []byte) (types.UID, error) {
+	d := json.NewDecoder(bytes.NewReader(beginning))
+	for _, key := range []string{"request", "uid"} {
+		if err := enter(d, key); err != nil {
+			return "", err
+		}
+	}
+	var uid types.UID
+	if err := d.Decode(&uid); err != nil {
+		return "", err
+	}
+	return uid, nil
+}
+
+// enter reads an object up to the value of a key.
+func enter(d *json.Decoder, key string) error {
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return errors.Join(errors.New("expecting an object"), err)
+	}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return err
+		}
+		if t == key {
+			return nil
+		}
+		var skipped json.RawMessage
+		if err := d.Decode(&skipped); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("finding %s: absent", key)
+}

@@ -1,0 +1,106 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/internal/action"
+)
+
+// Cluster reads the few facts about the cluster that a decision needs.
+type Cluster struct {
+	// Kinds is the catalogue of what the API server serves.
+	Kinds *Kinds
+	// Live reads from the API server: targets must not be stale.
+	Live client.Reader
+	// Cached reads from informers: the labels of namespaces.
+	Cached client.Reader
+}
+
+// Facts reads what the normal form of a request needs.
+func (c *Cluster) Facts(ctx context.Context, r action.Request) (action.Facts, error) {
+	kind, err := c.Kinds.Facts(r.Group, r.Resource)
+	if err != nil {
+		return action.Facts{}, err
+	}
+	facts := action.Facts{Kind: kind}
+	need := r.Need()
+	if !need.Target {
+		return facts, nil
+	}
+	if facts.Target, err = c.target(ctx, need); err != nil {
+		return action.Facts{}, err
+	}
+	if r.Subresource == "scale" {
+		facts.Kind.SpecReplicasPath, err = c.specReplicasPath(ctx, r)
+	}
+	return facts, err
+}
+
+// target reads one object live.
+func (c *Cluster) target(ctx context.Context, n action.Need) (map[string]any, error) {
+	kind, err := c.Kinds.Facts(n.Group, n.Resource)
+	if err != nil {
+		return nil, err
+	}
+	version := n.Version
+	if version == "" {
+		version = kind.PreferredVersion
+	}
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(schema.GroupVersionKind{Group: n.Group, Version: version, Kind: kind.Kind})
+	if err := c.Live.Get(ctx, client.ObjectKey{Namespace: n.Namespace, Name: n.Name}, object); err != nil {
+		return nil, fmt.Errorf("reading %s %s/%s: %w", n.Resource, n.Namespace, n.Name, err)
+	}
+	return object.Object, nil
+}
+
+// specReplicasPath reads from the custom resource definition where a kind keeps its number of replicas. Built-in
+// kinds, whose groups have no definition, keep it in .spec.replicas.
+func (c *Cluster) specReplicasPath(ctx context.Context, r action.Request) (string, error) {
+	if builtIn(r.Group) {
+		return "", nil
+	}
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := c.Live.Get(ctx, client.ObjectKey{Name: r.Resource + "." + r.Group}, crd); err != nil {
+		return "", fmt.Errorf("reading the definition of %s.%s: %w", r.Resource, r.Group, err)
+	}
+	for i := range crd.Spec.Versions {
+		v := &crd.Spec.Versions[i]
+		if v.Name == r.Version && v.Subresources != nil && v.Subresources.Scale != nil {
+			return v.Subresources.Scale.SpecReplicasPath, nil
+		}
+	}
+	return "", fmt.Errorf("reading the definition of %s.%s: version %s has no scale subresource", r.Resource, r.Group, r.Version)
+}
+
+// builtIn says that a group belongs to the API server itself: the core group and those without a dot; the built-in
+// groups with one end in .k8s.io and have no kind with a scale subresource.
+func builtIn(group string) bool { return !strings.Contains(group, ".") }
+
+// NamespaceLabels are the labels of the namespace that an action is in: empty, not nil, for one without labels, and
+// nil where the action is in none.
+func (c *Cluster) NamespaceLabels(ctx context.Context, a *action.Action) (map[string]string, error) {
+	if !a.Namespaced || a.Namespace == "" {
+		return nil, nil
+	}
+	namespace := &metav1.PartialObjectMetadata{}
+	namespace.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
+	key := client.ObjectKey{Name: a.Namespace}
+	if err := c.Cached.Get(ctx, key, namespace); err != nil {
+		if err := c.Live.Get(ctx, key, namespace); err != nil {
+			return nil, fmt.Errorf("reading namespace %s: %w", a.Namespace, err)
+		}
+	}
+	if namespace.Labels == nil {
+		return map[string]string{}, nil
+	}
+	return namespace.Labels, nil
+}
