@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/countersign-dev/countersign/controllers"
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+const longHelp = `Countersign governs what service accounts and AI agents may change in a Kubernetes cluster, and when.
+
+The operator serves a validating admission webhook and keeps the API server's webhook configuration such that only
+the subjects of AgentActionPolicies ever reach it. People and controllers never do.`
+
+const examples = `  # Inside of a cluster, as the chart runs it
+  countersign --namespace countersign-system --owner-cluster-role countersign-anchor --leader-elect
+
+  # On your machine, against the cluster of a kubeconfig that has the definitions of config/crd
+  countersign --kubeconfig ~/.kube/config --webhook-url https://127.0.0.1:9443
+
+  # Two processes behind one address, with one certificate
+  countersign --webhook-url https://10.0.0.1:9443 --webhook-port 9444 --cert-dir ./certs
+  countersign --webhook-url https://10.0.0.1:9443 --webhook-port 9445 --cert-dir ./certs`
+
+func newCommand(decisions io.Writer) *cobra.Command {
+	var o options
+	command := &cobra.Command{
+		Use: "countersign", Short: "Govern what agents may change in a cluster, and when", Long: longHelp,
+		Example: examples, Version: version, Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := o.complete(); err != nil {
+				return err
+			}
+			return serve(c.Context(), o, decisions)
+		},
+	}
+	o.bind(command.Flags())
+	command.Flags().SortFlags = false
+	command.CompletionOptions.DisableDefaultCmd = true
+	command.AddCommand(newCleanup())
+	return command
+}
+
+// newCleanup is what the chart runs before a release is deleted.
+func newCleanup() *cobra.Command {
+	var kubeconfig string
+	command := &cobra.Command{
+		Use: "cleanup", Short: "Delete the webhook configurations, so that nothing refuses agents any more",
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(c *cobra.Command, _ []string) error { return cleanup(c.Context(), kubeconfig, c.OutOrStdout()) },
+	}
+	command.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the pod's service account, or $KUBECONFIG")
+	return command
+}
+
+func cleanup(ctx context.Context, kubeconfig string, out io.Writer) error {
+	config, err := restConfig(kubeconfig)
+	if err != nil {
+		return err
+	}
+	c, err := client.New(config, client.Options{})
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
+	for _, name := range []string{controllers.ActionsConfiguration, controllers.PoliciesConfiguration} {
+		configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}}
+		if err := client.IgnoreNotFound(c.Delete(ctx, configuration)); err != nil {
+			return fmt.Errorf("deleting webhook configuration %s: %w", name, err)
+		}
+		fmt.Fprintf(out, "webhook configuration %s is gone\n", name)
+	}
+	return nil
+}
+
+// restConfig connects by a kubeconfig, by $KUBECONFIG, or as the pod's service account.
+func restConfig(kubeconfig string) (*rest.Config, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("finding the cluster: %w", err)
+	}
+	config.UserAgent = rest.DefaultKubernetesUserAgent() + " countersign/" + version
+	// Reads on behalf of a waiting request must not wait for a client-side limit; the API server has its own.
+	config.QPS, config.Burst = -1, -1
+	return config, nil
+}
+
+// whoAmI asks the API server whom this process acts as, so that no policy can govern it.
+func whoAmI(ctx context.Context, config *rest.Config) (policy.Identity, error) {
+	c, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return policy.Identity{}, fmt.Errorf("connecting: %w", err)
+	}
+	review, err := c.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
+	if err != nil {
+		return policy.Identity{}, fmt.Errorf("asking the API server whom this process acts as: %w", err)
+	}
+	return policy.Identity{Username: review.Status.UserInfo.Username, Groups: review.Status.UserInfo.Groups}, nil
+}
+
+// newManager makes a manager whose cache holds policies, webhook configurations, namespaces' metadata, and of all
+// Secrets only the operator's own.
+func newManager(config *rest.Config, o *options) (ctrl.Manager, error) {
+	scheme, err := newScheme()
+	if err != nil {
+		return nil, err
+	}
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme: scheme,
+		Cache: cache.Options{
+			DefaultTransform: cache.TransformStripManagedFields(),
+			ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
+				Namespaces: map[string]cache.Config{o.namespace: {}},
+				Field:      fields.OneTermEqualSelector("metadata.name", o.certSecret),
+			}},
+		},
+		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
+		HealthProbeBindAddress: o.probeAddress,
+		LeaderElection:         o.leaderElect, LeaderElectionID: "countersign.countersign.dev",
+		LeaderElectionNamespace: o.namespace, LeaderElectionReleaseOnCancel: true,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("making the manager: %w", err)
+	}
+	return mgr, nil
+}
+
+// openLog opens the decision log for appending; "-" is the standard output.
+func openLog(path string, standard io.Writer) (io.Writer, func(), error) {
+	if path == "-" {
+		return standard, func() {}, nil
+	}
+	file, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, fmt.Errorf("opening the decision log: %w", err)
+	}
+	return file, func() {
+		if err := file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+			ctrl.Log.Error(err, "Closing the decision log")
+		}
+	}, nil
+}
+
+// source names this process in the decision log.
+func source() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return "countersign/" + host
+}

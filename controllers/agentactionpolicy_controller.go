@@ -1,0 +1,136 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/registry"
+)
+
+// AgentActionPolicyReconciler writes the status of policies: whether they are understood, whether they are in force,
+// and what their windows say. It comes back at the very instant at which a window opens or closes.
+type AgentActionPolicyReconciler struct {
+	Client   client.Client
+	Registry *registry.Registry
+	Endpoint Endpoint
+	CABundle func() ([]byte, error)
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
+
+	deliveries deliveries
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	stored := &v1alpha1.AgentActionPolicy{}
+	if err := r.Client.Get(ctx, req.NamespacedName, stored); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	set := r.Registry.Set()
+	if set == nil || set.Policy(stored.Name) == nil {
+		return reconcile.Result{}, nil // the registry's update comes back here
+	}
+	compiled := set.Policy(stored.Name)
+	pending, err := r.pending(ctx, set)
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	now := r.Clock.Now()
+	state := compiled.StateAt(now)
+	desired := stored.DeepCopy()
+	desired.Status = statusOf(stored, compiled, state, pending[stored.Name], now)
+	if err := r.patchStatus(ctx, stored, desired); err != nil {
+		return reconcile.Result{}, err
+	}
+	if state.Until.IsZero() {
+		return reconcile.Result{}, nil
+	}
+	return reconcile.Result{RequeueAfter: max(state.Until.Sub(r.Clock.Now()), 1)}, nil
+}
+
+// pending says for policies by name why the stored webhook configuration does not deliver their actions; those
+// that it delivers are absent.
+func (r *AgentActionPolicyReconciler) pending(ctx context.Context, set *policy.Set) (map[string]string, error) {
+	d := r.deliveries.of(set)
+	reasons := map[string]string{}
+	for name := range d.left {
+		reasons[name] = v1alpha1.ReasonConfigurationTooLarge
+	}
+	bundle, err := r.CABundle()
+	if err != nil {
+		return nil, err
+	}
+	var stored admissionregistrationv1.ValidatingWebhookConfiguration
+	err = r.Client.Get(ctx, client.ObjectKey{Name: ActionsConfiguration}, &stored)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
+	}
+	if err == nil && equality.Semantic.DeepEqual(stored.Webhooks, d.actionWebhooks(r.Endpoint, bundle)) {
+		return reasons, nil
+	}
+	for _, p := range set.Policies() {
+		if !d.left[p.Name] {
+			reasons[p.Name] = v1alpha1.ReasonConfigurationPending
+		}
+	}
+	return reasons, nil
+}
+
+// patchStatus writes the status where it differs, and tells by an event when a policy becomes ready or stops to be.
+func (r *AgentActionPolicyReconciler) patchStatus(ctx context.Context, stored, desired *v1alpha1.AgentActionPolicy) error {
+	if equality.Semantic.DeepEqual(stored.Status, desired.Status) {
+		return nil
+	}
+	patch := client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})
+	if err := r.Client.Status().Patch(ctx, desired, patch); err != nil {
+		return fmt.Errorf("writing the status of policy %s: %w", stored.Name, client.IgnoreNotFound(err))
+	}
+	before := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.PolicyReady)
+	after := meta.FindStatusCondition(desired.Status.Conditions, v1alpha1.PolicyReady)
+	if before == nil || before.Reason != after.Reason {
+		kind := corev1.EventTypeNormal
+		if after.Reason != v1alpha1.ReasonCompiled {
+			kind = corev1.EventTypeWarning
+		}
+		r.Recorder.Eventf(desired, nil, kind, after.Reason, "Compile", "%s", after.Message)
+	}
+	return nil
+}
+
+// SetupWithManager watches policies, the registry, and the stored webhook configuration.
+func (r *AgentActionPolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("agentactionpolicy").
+		For(&v1alpha1.AgentActionPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.all)).
+		WatchesRawSource(registryUpdates(r.Registry, func(changed []string) []string { return changed })).
+		Complete(r)
+}
+
+// all asks for every policy: the configuration that delivers them has changed.
+func (r *AgentActionPolicyReconciler) all(_ context.Context, o client.Object) []reconcile.Request {
+	set := r.Registry.Set()
+	if o.GetName() != ActionsConfiguration || set == nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(set.Policies()))
+	for _, p := range set.Policies() {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: p.Name}})
+	}
+	return requests
+}

@@ -1,0 +1,110 @@
+package controllers
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+// nextLayout is how the NEXT column writes an instant, in the policy's zone.
+const nextLayout = "Mon 2006-01-02 15:04 MST"
+
+// maxMessage bounds a condition's message, in bytes; the API allows 32,768.
+const maxMessage = 4096
+
+// statusOf computes the status of a policy. Pending is why the webhook configuration does not deliver its actions,
+// or empty. Nothing but the transition times and the last uses is taken from the stored status.
+func statusOf(stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, state policy.State, pending string, now time.Time) v1alpha1.AgentActionPolicyStatus {
+	status := v1alpha1.AgentActionPolicyStatus{
+		ObservedGeneration: stored.Generation,
+		Hash:               compiled.Hash,
+		Window:             windowStatus(state),
+		Tasks:              taskStatus(stored.Status.Tasks, state),
+		Conditions:         append([]metav1.Condition(nil), stored.Status.Conditions...),
+	}
+	for _, c := range []metav1.Condition{ready(compiled), enforced(stored, compiled, pending)} {
+		c.ObservedGeneration = stored.Generation
+		c.LastTransitionTime = metav1.NewTime(now)
+		meta.SetStatusCondition(&status.Conditions, c)
+	}
+	return status
+}
+
+// ready says whether the policy is understood as a whole.
+func ready(p *policy.Policy) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.PolicyReady, Status: metav1.ConditionFalse}
+	switch {
+	case len(p.Errors) > 0:
+		texts := make([]string, len(p.Errors))
+		for i, err := range p.Errors {
+			texts[i] = err.Error()
+		}
+		c.Reason = v1alpha1.ReasonInvalid
+		c.Message = "its subjects are refused what it governs: " + strings.Join(texts, "; ")
+	case len(p.Unavailable) > 0:
+		c.Reason = v1alpha1.ReasonFieldNotAvailable
+		c.Message = "what these fields would decide is refused, because this version does not implement them: " +
+			strings.Join(p.Unavailable, ", ")
+	default:
+		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonCompiled, "every part of the policy is understood"
+	}
+	c.Message = c.Message[:min(len(c.Message), maxMessage)]
+	return c
+}
+
+// enforced says whether actions of the subjects reach the operator, and this generation judges them.
+func enforced(stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, pending string) metav1.Condition {
+	c := metav1.Condition{Type: v1alpha1.PolicyEnforced, Status: metav1.ConditionFalse}
+	switch {
+	case compiled.UID != string(stored.UID) || compiled.Generation != stored.Generation:
+		c.Reason = v1alpha1.ReasonNotServing
+		c.Message = fmt.Sprintf("the operator still decides with generation %d", compiled.Generation)
+	case pending == v1alpha1.ReasonConfigurationTooLarge:
+		c.Reason = pending
+		c.Message = "the subjects of all policies no longer fit into the webhook configuration; " +
+			"name groups or whole namespaces instead of single accounts"
+	case pending != "":
+		c.Reason = pending
+		c.Message = "the stored webhook configuration does not send the subjects' actions to the operator yet"
+	default:
+		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonServing
+		c.Message = "the subjects' actions are decided with this generation"
+	}
+	return c
+}
+
+func windowStatus(s policy.State) *v1alpha1.WindowStatus {
+	status := &v1alpha1.WindowStatus{State: s.Window, Active: s.Active, Reason: s.Reason}
+	next := s.NextClose
+	if !s.NextOpen.IsZero() {
+		status.NextOpen, next = &metav1.Time{Time: s.NextOpen.Truncate(time.Second)}, s.NextOpen
+	}
+	if !s.NextClose.IsZero() {
+		status.NextClose = &metav1.Time{Time: s.NextClose.Truncate(time.Second)}
+	}
+	if !next.IsZero() {
+		status.Next = next.Format(nextLayout)
+	}
+	return status
+}
+
+// taskStatus keeps when a task was last used.
+func taskStatus(stored []v1alpha1.TaskStatus, s policy.State) []v1alpha1.TaskStatus {
+	var tasks []v1alpha1.TaskStatus
+	for _, t := range s.Tasks {
+		task := v1alpha1.TaskStatus{Name: t.Name, Window: t.Window}
+		for _, old := range stored {
+			if old.Name == t.Name {
+				task.LastUsedAt = old.LastUsedAt
+			}
+		}
+		tasks = append(tasks, task)
+	}
+	return tasks
+}

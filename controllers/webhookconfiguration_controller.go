@@ -1,0 +1,147 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/countersign-dev/countersign/internal/registry"
+)
+
+// managedBy marks what the operator writes.
+var managedBy = map[string]string{"app.kubernetes.io/managed-by": "countersign"}
+
+// WebhookConfigurationReconciler keeps the operator's webhook configurations equal to what the policies need, and
+// repairs them when somebody else changes or deletes them.
+type WebhookConfigurationReconciler struct {
+	// Client reads from the cache and writes; Live reads from the API server.
+	Client client.Client
+	Live   client.Reader
+	// Registry holds the policies.
+	Registry *registry.Registry
+	// Endpoint is where the API server finds the operator, CABundle what it must trust there.
+	Endpoint Endpoint
+	CABundle func() ([]byte, error)
+	// OwnerClusterRole names the ClusterRole of the release that owns the configurations, so that they go when the
+	// release goes. Empty while the operator runs without a release.
+	OwnerClusterRole string
+
+	deliveries deliveries
+}
+
+// Reconcile implements reconcile.Reconciler.
+func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	set := r.Registry.Set()
+	if set == nil {
+		return reconcile.Result{}, nil // the registry's first update comes back here
+	}
+	bundle, err := r.CABundle()
+	if err != nil {
+		return reconcile.Result{}, err
+	}
+	switch req.Name {
+	case ActionsConfiguration:
+		return reconcile.Result{}, r.ensure(ctx, req.Name, r.deliveries.of(set).actionWebhooks(r.Endpoint, bundle))
+	case PoliciesConfiguration:
+		return reconcile.Result{}, r.ensure(ctx, req.Name, policyWebhooks(r.Endpoint, bundle))
+	}
+	return reconcile.Result{}, nil
+}
+
+// ensure creates or repairs one configuration.
+func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, name string, hooks []admissionregistrationv1.ValidatingWebhook) error {
+	stored := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, stored)
+	absent := apierrors.IsNotFound(err)
+	if err != nil && !absent {
+		return fmt.Errorf("reading webhook configuration %s: %w", name, err)
+	}
+	desired := stored.DeepCopy()
+	desired.Name, desired.Webhooks, desired.Labels = name, hooks, managedBy
+	if !absent && equality.Semantic.DeepEqual(stored, desired) && len(stored.OwnerReferences) == r.owners() {
+		return nil
+	}
+	return r.write(ctx, desired, absent)
+}
+
+// owners is how many owners a configuration has.
+func (r *WebhookConfigurationReconciler) owners() int {
+	if r.OwnerClusterRole == "" {
+		return 0
+	}
+	return 1
+}
+
+// write stores a configuration. The owner's UID is read live before each write: a configuration that outlives its
+// release would refuse agents for ever.
+func (r *WebhookConfigurationReconciler) write(ctx context.Context, desired *admissionregistrationv1.ValidatingWebhookConfiguration, create bool) error {
+	owners, err := r.ownerReferences(ctx)
+	if err != nil {
+		return err
+	}
+	desired.OwnerReferences = owners
+	log := ctrl.LoggerFrom(ctx)
+	if create {
+		log.Info("Creating webhook configuration", "entries", len(desired.Webhooks))
+		if err := r.Client.Create(ctx, desired); err != nil {
+			return fmt.Errorf("creating webhook configuration %s: %w", desired.Name, err)
+		}
+		return nil
+	}
+	log.Info("Updating webhook configuration", "entries", len(desired.Webhooks))
+	configurationWrites.WithLabelValues(desired.Name).Inc()
+	if err := r.Client.Update(ctx, desired); err != nil {
+		return fmt.Errorf("updating webhook configuration %s: %w", desired.Name, err)
+	}
+	return nil
+}
+
+func (r *WebhookConfigurationReconciler) ownerReferences(ctx context.Context) ([]metav1.OwnerReference, error) {
+	if r.OwnerClusterRole == "" {
+		return nil, nil
+	}
+	owner := &rbacv1.ClusterRole{}
+	if err := r.Live.Get(ctx, client.ObjectKey{Name: r.OwnerClusterRole}, owner); err != nil {
+		return nil, fmt.Errorf("reading ClusterRole %s, which owns the webhook configurations; "+
+			"without it none is written, because nothing would remove it: %w", r.OwnerClusterRole, err)
+	}
+	return []metav1.OwnerReference{{
+		APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole", Name: owner.Name, UID: owner.UID,
+	}}, nil
+}
+
+// SetupWithManager watches the configurations and the registry.
+func (r *WebhookConfigurationReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	names := []string{ActionsConfiguration, PoliciesConfiguration}
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("webhookconfiguration").
+		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, &handler.EnqueueRequestForObject{}).
+		WatchesRawSource(registryUpdates(r.Registry, func([]string) []string { return names })).
+		Complete(r)
+}
+
+// registryUpdates is a source of the names that f makes of every change of the registry.
+func registryUpdates(r *registry.Registry, f func(changed []string) []string) source.Source {
+	return source.Func(func(_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+		enqueue := func(changed []string) {
+			for _, name := range f(changed) {
+				queue.Add(reconcile.Request{NamespacedName: types.NamespacedName{Name: name}})
+			}
+		}
+		r.OnUpdate(enqueue)
+		enqueue(nil)
+		return nil
+	})
+}

@@ -1,0 +1,195 @@
+// Countersign governs what service accounts and AI agents may change in a Kubernetes cluster, and when.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/open-policy-agent/cert-controller/pkg/rotator"
+	"go.uber.org/zap/zapcore"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/discovery"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/controllers"
+	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/certificate"
+	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/registry"
+	"github.com/countersign-dev/countersign/webhooks"
+)
+
+// version is stamped by the build.
+var version = "unknown"
+
+func main() {
+	if err := run(ctrl.SetupSignalHandler(), os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "countersign:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole program: it returns when the context ends or something fails.
+func run(ctx context.Context, args []string, decisions io.Writer) error {
+	command := newCommand(decisions)
+	command.SetArgs(args)
+	return command.ExecuteContext(ctx)
+}
+
+// operator is what the parts of the process share.
+type operator struct {
+	options
+	mgr      ctrl.Manager
+	clock    clock.RealClock
+	certs    certificate.Dir
+	registry *registry.Registry
+	self     policy.Identity
+}
+
+// serve runs the operator.
+func serve(ctx context.Context, o options, decisions io.Writer) error {
+	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr), zap.Level(zapcore.Level(-o.logLevel))))
+	config, err := restConfig(o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	self, err := whoAmI(ctx, config)
+	if err != nil {
+		return err
+	}
+	mgr, err := newManager(config, &o)
+	if err != nil {
+		return err
+	}
+	op := &operator{options: o, mgr: mgr, certs: certificate.Dir(o.certDir), self: self,
+		registry: registry.New(self, policy.Operator{Namespace: o.namespace})}
+	out, closeLog, err := openLog(o.decisionLog, decisions)
+	if err != nil {
+		return err
+	}
+	defer closeLog()
+	for _, add := range []func() error{
+		op.addCertificates, op.addControllers, func() error { return op.addWebhooks(out) }, op.addMetrics,
+	} {
+		if err := add(); err != nil {
+			return err
+		}
+	}
+	ctrl.Log.Info("Starting", "version", version, "actingAs", self.Username)
+	return mgr.Start(ctx)
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			return nil, fmt.Errorf("building the scheme: %w", err)
+		}
+	}
+	return scheme, nil
+}
+
+// addCertificates makes certificates in the directory or, inside of a cluster, keeps them in a Secret and copies
+// them there.
+func (op *operator) addCertificates() error {
+	if !op.inCluster() {
+		return op.certs.Ensure(op.host())
+	}
+	if err := op.certs.Make(); err != nil {
+		return err
+	}
+	secret := client.ObjectKey{Namespace: op.namespace, Name: op.certSecret}
+	dnsName := op.service + "." + op.namespace + ".svc"
+	err := rotator.AddRotator(op.mgr, &rotator.CertRotator{
+		SecretKey: secret, CertDir: op.certDir, CAName: "countersign", CAOrganization: "countersign",
+		DNSName: dnsName, ExtraDNSNames: []string{dnsName + ".cluster.local"},
+		IsReady: make(chan struct{}), RequireLeaderElection: false, RestartOnSecretRefresh: false,
+	})
+	if err != nil {
+		return fmt.Errorf("adding the certificate rotator: %w", err)
+	}
+	return (&controllers.CertificateReconciler{Client: op.mgr.GetClient(), Secret: secret, Dir: op.certs}).SetupWithManager(op.mgr)
+}
+
+func (op *operator) addControllers() error {
+	endpoint := controllers.Endpoint{URL: op.webhookURL, Namespace: op.namespace, Service: op.service}
+	if err := op.mgr.Add(&controllers.Compilation{Cache: op.mgr.GetCache(), Registry: op.registry}); err != nil {
+		return fmt.Errorf("adding the compilation: %w", err)
+	}
+	if err := (&controllers.WebhookConfigurationReconciler{
+		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Registry: op.registry,
+		Endpoint: endpoint, CABundle: op.certs.CABundle, OwnerClusterRole: op.ownerClusterRole,
+	}).SetupWithManager(op.mgr); err != nil {
+		return fmt.Errorf("adding the webhook configuration controller: %w", err)
+	}
+	if err := (&controllers.AgentActionPolicyReconciler{
+		Client: op.mgr.GetClient(), Registry: op.registry, Endpoint: endpoint, CABundle: op.certs.CABundle,
+		Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
+	}).SetupWithManager(op.mgr); err != nil {
+		return fmt.Errorf("adding the policy controller: %w", err)
+	}
+	return nil
+}
+
+func (op *operator) addWebhooks(out io.Writer) error {
+	client, err := discovery.NewDiscoveryClientForConfig(op.mgr.GetConfig())
+	if err != nil {
+		return fmt.Errorf("making a discovery client: %w", err)
+	}
+	kinds := webhooks.NewKinds(client, op.clock)
+	handler := webhooks.ActionWebhook{
+		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()),
+		Cluster: &webhooks.Cluster{Kinds: kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()},
+	}
+	observer := handler
+	observer.ObserveOnly = true
+	policies := &webhooks.PolicyWebhook{Self: op.self, Clock: op.clock}
+	server := webhooks.NewServer(op.webhookPort, op.certs)
+	server.Register(controllers.EnforcePath, webhooks.LimitSize(&admission.Webhook{Handler: &handler}))
+	server.Register(controllers.ObservePath, webhooks.LimitSize(&admission.Webhook{Handler: &observer}))
+	server.Register(controllers.PoliciesPath, webhooks.LimitSize(admission.WithValidator(op.mgr.GetScheme(), policies)))
+	for _, r := range []interface {
+		Start(context.Context) error
+	}{kinds, server} {
+		if err := op.mgr.Add(r); err != nil {
+			return fmt.Errorf("adding the webhooks: %w", err)
+		}
+	}
+	return op.addChecks(server)
+}
+
+// hasher reads the key of the installation.
+func (op *operator) hasher() (action.Hasher, error) {
+	id, key, err := op.certs.HashKey()
+	return action.Hasher{KeyID: id, Key: key}, err
+}
+
+func (op *operator) addChecks(server *webhooks.Server) error {
+	if err := op.mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return fmt.Errorf("adding health checks: %w", err)
+	}
+	if err := op.mgr.AddReadyzCheck("webhooks", server.Ready); err != nil {
+		return fmt.Errorf("adding health checks: %w", err)
+	}
+	if err := op.mgr.AddReadyzCheck("policies", op.registry.Ready); err != nil {
+		return fmt.Errorf("adding health checks: %w", err)
+	}
+	return nil
+}
+
+func (op *operator) addMetrics() error {
+	if err := webhooks.RegisterMetrics(); err != nil {
+		return err
+	}
+	return controllers.RegisterMetrics(op.registry, op.clock)
+}

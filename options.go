@@ -1,0 +1,102 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/spf13/pflag"
+)
+
+// options are the settings of the operator. There is no configuration file: flags only.
+type options struct {
+	kubeconfig       string
+	webhookURL       string
+	webhookPort      int
+	certDir          string
+	namespace        string
+	service          string
+	certSecret       string
+	ownerClusterRole string
+	metricsAddress   string
+	probeAddress     string
+	leaderElect      bool
+	decisionLog      string
+	logLevel         int
+}
+
+// defaultPort is where the webhook server listens inside of a cluster.
+const defaultPort = 9443
+
+func (o *options) bind(f *pflag.FlagSet) {
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the pod's service account, or $KUBECONFIG")
+	f.StringVar(&o.webhookURL, "webhook-url", "", "URL at which the API server reaches this process, such as https://127.0.0.1:9443; "+
+		"for running outside of the cluster, with certificates made in --cert-dir")
+	f.IntVar(&o.webhookPort, "webhook-port", 0, "port on which the webhook server listens; 0: the port of --webhook-url, else "+strconv.Itoa(defaultPort))
+	f.StringVar(&o.certDir, "cert-dir", "", "directory of the webhook's certificates, made where it is absent; "+
+		"several processes behind one URL share it; empty: a directory below the system's temporary one")
+	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the release; agents may change nothing in it ($POD_NAMESPACE)")
+	f.StringVar(&o.service, "service", "countersign-webhook", "Service at which the API server reaches the operator inside of the cluster")
+	f.StringVar(&o.certSecret, "cert-secret", "countersign-webhook-cert", "Secret in which the operator keeps its certificates inside of the cluster")
+	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "", "ClusterRole of the release that owns the webhook configurations, so that they go with it")
+	f.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `address of the metrics endpoint, such as :8080; "0" switches it off`)
+	f.StringVar(&o.probeAddress, "health-probe-bind-address", "0", `address of /healthz and /readyz, such as :8081; "0" switches them off`)
+	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect one of several replicas for background work; every replica decides in any case")
+	f.StringVar(&o.decisionLog, "decision-log", "-", `file to which decisions are appended, one JSON line each; "-" is standard output`)
+	f.IntVar(&o.logLevel, "v", 0, "verbosity of the log on standard error, 0 to 5")
+}
+
+// complete fills in what follows from other settings, and finds contradictions.
+func (o *options) complete() error {
+	if o.webhookURL == "" {
+		if o.namespace == "" {
+			return errors.New("either --webhook-url or --namespace must be given: the API server reaches the operator " +
+				"by a URL outside of the cluster and by a Service inside of it")
+		}
+		if o.webhookPort == 0 {
+			o.webhookPort = defaultPort
+		}
+	} else if err := o.completeURL(); err != nil {
+		return err
+	}
+	if o.certDir == "" {
+		o.certDir = filepath.Join(os.TempDir(), "countersign-"+strconv.Itoa(o.webhookPort))
+	}
+	if o.logLevel < 0 || o.logLevel > 5 {
+		return fmt.Errorf("--v must be between 0 and 5, not %d", o.logLevel)
+	}
+	return nil
+}
+
+func (o *options) completeURL() error {
+	u, err := url.Parse(o.webhookURL)
+	if err != nil {
+		return fmt.Errorf("reading --webhook-url: %w", err)
+	}
+	if u.Scheme != "https" || u.Hostname() == "" || u.Path != "" || u.RawQuery != "" || u.User != nil {
+		return fmt.Errorf("--webhook-url must be https://HOST:PORT, not %q", o.webhookURL)
+	}
+	if o.webhookPort != 0 {
+		return nil
+	}
+	if o.webhookPort, err = net.LookupPort("tcp", u.Port()); err != nil || u.Port() == "" {
+		return fmt.Errorf("--webhook-url needs a port, or give --webhook-port: %q", o.webhookURL)
+	}
+	return nil
+}
+
+// host is the host of the webhook URL. Call it after complete.
+func (o *options) host() string {
+	u, err := url.Parse(o.webhookURL)
+	if err != nil {
+		return ""
+	}
+	return u.Hostname()
+}
+
+// inCluster says that the API server reaches the operator by its Service.
+func (o *options) inCluster() bool { return o.webhookURL == "" }
