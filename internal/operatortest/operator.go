@@ -1,0 +1,175 @@
+// Package operatortest runs the real operator binary against a control plane, for tests that go through the API
+// server.
+package operatortest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
+)
+
+// Operator is one running process of the operator.
+type Operator struct {
+	// URL is where the API server reaches it.
+	URL string
+	// Log holds its log and Decisions its decision log.
+	Log, Decisions string
+
+	command *exec.Cmd
+	ended   chan struct{}
+}
+
+// Start builds the operator, runs it against the cluster of a kubeconfig at a free port of loopback, and waits until
+// it answers. It is stopped when the test ends.
+func Start(tb testing.TB, kubeconfig string, flags ...string) *Operator {
+	tb.Helper()
+	port := freePort(tb)
+	o := &Operator{URL: fmt.Sprintf("https://127.0.0.1:%d", port), ended: make(chan struct{})}
+	dir := tb.TempDir()
+	o.Log, o.Decisions = filepath.Join(dir, "operator.log"), filepath.Join(dir, "decisions.jsonl")
+	args := append([]string{
+		"--kubeconfig", kubeconfig, "--webhook-url", o.URL, "--cert-dir", filepath.Join(dir, "certs"), "--decision-log", o.Decisions,
+	}, flags...)
+	o.run(tb, args)
+	tb.Cleanup(func() { o.stop(tb) })
+	o.waitServing(tb, port)
+	return o
+}
+
+func (o *Operator) run(tb testing.TB, args []string) {
+	tb.Helper()
+	log, err := os.Create(o.Log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	o.command = exec.Command(Binary(tb), args...)
+	o.command.Stdout, o.command.Stderr = log, log
+	if err := o.command.Start(); err != nil {
+		tb.Fatalf("starting the operator: %v", err)
+	}
+	go func() {
+		defer close(o.ended)
+		var exit *exec.ExitError
+		if err := o.command.Wait(); err != nil && !errors.As(err, &exit) {
+			fmt.Fprintln(log, "waiting for the operator:", err)
+		}
+		log.Close()
+	}()
+}
+
+// waitServing waits until the webhook server accepts connections.
+func (o *Operator) waitServing(tb testing.TB, port int) {
+	tb.Helper()
+	err := wait.PollUntilContextTimeout(tb.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
+		select {
+		case <-o.ended:
+			return false, errors.New("it ended")
+		default:
+		}
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			return false, nil
+		}
+		return true, c.Close()
+	})
+	if err != nil {
+		tb.Fatalf("waiting for the operator: %v\n%s", err, o.LogText(tb))
+	}
+}
+
+// Kill ends the process at once, as a crash would.
+func (o *Operator) Kill() error {
+	err := o.command.Process.Kill()
+	<-o.ended
+	return err
+}
+
+func (o *Operator) stop(tb testing.TB) {
+	tb.Helper()
+	if err := o.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		tb.Errorf("stopping the operator: %v", err)
+	}
+	<-o.ended
+	if tb.Failed() {
+		tb.Logf("log of the operator:\n%s", o.LogText(tb))
+	}
+}
+
+// LogText is the operator's log.
+func (o *Operator) LogText(tb testing.TB) string {
+	tb.Helper()
+	text, err := os.ReadFile(o.Log)
+	if err != nil {
+		tb.Errorf("reading the operator's log: %v", err)
+	}
+	return string(text)
+}
+
+// DecisionLines are the lines of the decision log that contain a text.
+func (o *Operator) DecisionLines(tb testing.TB, containing string) []string {
+	tb.Helper()
+	text, err := os.ReadFile(o.Decisions)
+	if err != nil {
+		tb.Fatalf("reading the decision log: %v", err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, containing) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+var built struct {
+	sync.Once
+	path string
+	err  error
+}
+
+// Binary builds the operator once in a test process and returns its path. The go command's cache makes that cheap.
+func Binary(tb testing.TB) string {
+	tb.Helper()
+	built.Do(func() {
+		dir, err := os.MkdirTemp("", "countersign-bin-")
+		if err != nil {
+			built.err = err
+			return
+		}
+		built.path = filepath.Join(dir, "countersign")
+		var output bytes.Buffer
+		build := exec.Command("go", "build", "-o", built.path, "github.com/countersign-dev/countersign")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		build.Stdout, build.Stderr = &output, &output
+		if err := build.Run(); err != nil {
+			built.err = fmt.Errorf("building the operator: %w\n%s", err, output.String())
+		}
+	})
+	if built.err != nil {
+		tb.Fatal(built.err)
+	}
+	return built.path
+}
+
+// freePort asks the system for a port that nobody listens on.
+func freePort(tb testing.TB) int {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
