@@ -54,7 +54,6 @@ type TaskScope struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +kubebuilder:validation:items:MinLength=1
 	// +kubebuilder:validation:items:MaxLength=63
-	// +kubebuilder:validation:items:Pattern=`^[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?$`
 	// +listType=set
 	Namespaces []string `json:"namespaces,omitempty"`
 	// namespaceSelector chooses namespaces by their labels.

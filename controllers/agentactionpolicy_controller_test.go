@@ -1,0 +1,319 @@
+package controllers_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/tools/events"
+	certutil "k8s.io/client-go/util/cert"
+	clocktesting "k8s.io/utils/clock/testing"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/yaml"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/controllers"
+	"github.com/countersign-dev/countersign/hack/controlplane"
+	"github.com/countersign-dev/countersign/internal/operatortest"
+	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/registry"
+)
+
+func TestMain(m *testing.M) {
+	controlplane.Main(m, controlplane.Options{ControllerManager: true})
+}
+
+func adminClient(t *testing.T) client.Client {
+	t.Helper()
+	scheme := runtime.NewScheme()
+	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme} {
+		if err := add(scheme); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c, err := client.New(controlplane.Shared(t).AdminConfig(), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	operatortest.ApplyDefinitions(t, c)
+	return c
+}
+
+// bench is a policy with the reconcilers around it, driven by hand under a clock that tests set.
+type bench struct {
+	client.Client
+	clock         *clocktesting.FakePassiveClock
+	registry      *registry.Registry
+	policies      *controllers.AgentActionPolicyReconciler
+	configuration *controllers.WebhookConfigurationReconciler
+	recorder      *events.FakeRecorder
+	stored        *v1alpha1.AgentActionPolicy
+}
+
+const policySpec = `
+enforcement: Enforce
+subjects: [{kind: ServiceAccount, namespace: ci, name: bot}]
+timeZone: Europe/Berlin
+windows:
+- {name: nights, weekly: {days: [Mon, Tue, Wed, Thu], start: "22:00", end: "06:00"}}
+- {name: early, weekly: {days: [Mon], start: "20:00", end: "21:00"}}
+- {name: year-end, once: {from: "2026-12-18T17:00:00+01:00", to: "2027-01-04T08:00:00+01:00"}}
+changeWindows: {allowed: [nights]}
+freezes: [{window: year-end, reason: Year-end close}]
+tasks:
+- name: images
+  scope: {resourceRules: [{apiGroups: [apps], resources: [deployments], operations: [UPDATE]}]}
+  changeWindows: {allowed: [early]}
+`
+
+func newBench(t *testing.T, spec string, now time.Time) *bench {
+	t.Helper()
+	b := &bench{
+		Client: adminClient(t), clock: clocktesting.NewFakePassiveClock(now), recorder: events.NewFakeRecorder(100),
+		registry: registry.New(policy.Identity{Username: "operator"}, policy.Operator{}),
+		stored:   &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{GenerateName: "p-"}},
+	}
+	endpoint := controllers.Endpoint{URL: "https://127.0.0.1:1"}
+	authority, _, err := certutil.GenerateSelfSignedCertKey("127.0.0.1", nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bundle := func() ([]byte, error) { return authority, nil }
+	b.policies = &controllers.AgentActionPolicyReconciler{
+		Client: b, Registry: b.registry, Endpoint: endpoint, CABundle: bundle, Recorder: b.recorder, Clock: b.clock,
+	}
+	b.configuration = &controllers.WebhookConfigurationReconciler{
+		Client: b, Live: b, Registry: b.registry, Endpoint: endpoint, CABundle: bundle,
+	}
+	if err := yaml.UnmarshalStrict([]byte(spec), &b.stored.Spec); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Create(t.Context(), b.stored); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.remove(t) })
+	return b
+}
+
+// remove leaves nothing behind: what these configurations name does not answer.
+func (b *bench) remove(t *testing.T) {
+	t.Helper()
+	configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: controllers.ActionsConfiguration}}
+	for _, o := range []client.Object{configuration, b.stored} {
+		if err := b.Delete(context.Background(), o); client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// reconcile runs the policy's reconciler once and reads the policy.
+func (b *bench) reconcile(t *testing.T) reconcile.Result {
+	t.Helper()
+	result, err := b.policies.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKeyFromObject(b.stored)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Get(t.Context(), client.ObjectKeyFromObject(b.stored), b.stored); err != nil {
+		t.Fatal(err)
+	}
+	return result
+}
+
+func (b *bench) configure(t *testing.T) error {
+	t.Helper()
+	_, err := b.configuration.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: controllers.ActionsConfiguration}})
+	return err
+}
+
+func (b *bench) condition(t *testing.T, kind string) metav1.Condition {
+	t.Helper()
+	c := meta.FindStatusCondition(b.stored.Status.Conditions, kind)
+	if c == nil {
+		t.Fatalf("there is no condition %s: %+v", kind, b.stored.Status)
+	}
+	return *c
+}
+
+// TestTransitions steps a clock through a window and checks that the reconciler asks to come back at each change.
+func TestTransitions(t *testing.T) {
+	at := func(s string) time.Time {
+		parsed, err := time.Parse(time.RFC3339, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return parsed
+	}
+	b := newBench(t, policySpec, at("2026-11-23T12:00:00+01:00"))
+	b.registry.Update([]*v1alpha1.AgentActionPolicy{b.stored})
+	steps := []struct {
+		now, next string
+		state     v1alpha1.WindowState
+		task      v1alpha1.WindowState
+		column    string
+	}{
+		{"2026-11-23T12:00:00+01:00", "2026-11-23T20:00:00+01:00", "Closed", "Closed", "Mon 2026-11-23 22:00 CET"},
+		{"2026-11-23T20:00:00+01:00", "2026-11-23T21:00:00+01:00", "Closed", "Open", "Mon 2026-11-23 22:00 CET"},
+		{"2026-11-23T21:59:59.999999999+01:00", "2026-11-23T22:00:00+01:00", "Closed", "Closed", "Mon 2026-11-23 22:00 CET"},
+		{"2026-11-23T22:00:00+01:00", "2026-11-24T06:00:00+01:00", "Open", "Closed", "Tue 2026-11-24 06:00 CET"},
+		{"2026-11-24T06:00:00+01:00", "2026-11-24T22:00:00+01:00", "Closed", "Closed", "Tue 2026-11-24 22:00 CET"},
+		{"2026-12-18T17:00:00+01:00", "2026-12-21T20:00:00+01:00", "Frozen", "Closed", "Mon 2027-01-04 22:00 CET"},
+	}
+	for _, s := range steps {
+		b.clock.SetTime(at(s.now))
+		result := b.reconcile(t)
+		if want := at(s.next).Sub(at(s.now)); result.RequeueAfter != want {
+			t.Errorf("at %s it comes back after %s, want %s", s.now, result.RequeueAfter, want)
+		}
+		window := b.stored.Status.Window
+		if window.State != s.state || window.Next != s.column {
+			t.Errorf("at %s the window is %s until %q, want %s until %q", s.now, window.State, window.Next, s.state, s.column)
+		}
+		if task := b.stored.Status.Tasks[0]; task.Window != s.task {
+			t.Errorf("at %s the task is %s, want %s", s.now, task.Window, s.task)
+		}
+	}
+	version := b.stored.ResourceVersion
+	b.reconcile(t)
+	if b.stored.ResourceVersion != version {
+		t.Error("a second pass at the same instant writes the status again")
+	}
+}
+
+// TestEnforced follows the condition through the steps that lead to it and away from it.
+func TestEnforced(t *testing.T) {
+	b := newBench(t, policySpec, time.Now())
+	b.reconcile(t)
+	if len(b.stored.Status.Conditions) != 0 {
+		t.Errorf("a policy that nobody has compiled has conditions: %+v", b.stored.Status)
+	}
+	b.registry.Update([]*v1alpha1.AgentActionPolicy{b.stored.DeepCopy()})
+	b.reconcile(t)
+	if c := b.condition(t, v1alpha1.PolicyEnforced); c.Reason != v1alpha1.ReasonConfigurationPending {
+		t.Errorf("without a webhook configuration the condition is %+v", c)
+	}
+	if err := b.configure(t); err != nil {
+		t.Fatal(err)
+	}
+	b.reconcile(t)
+	if c := b.condition(t, v1alpha1.PolicyEnforced); c.Status != metav1.ConditionTrue || c.Reason != v1alpha1.ReasonServing {
+		t.Errorf("with the webhook configuration the condition is %+v", c)
+	}
+	b.stored.Spec.Subjects[0].Name = "other"
+	if err := b.Update(t.Context(), b.stored); err != nil {
+		t.Fatal(err)
+	}
+	b.reconcile(t)
+	if c := b.condition(t, v1alpha1.PolicyEnforced); c.Reason != v1alpha1.ReasonNotServing || c.ObservedGeneration != 2 {
+		t.Errorf("before the new generation is compiled the condition is %+v", c)
+	}
+	if got := <-b.recorder.Events; !strings.Contains(got, "Normal Compiled") {
+		t.Errorf("the event is %q", got)
+	}
+}
+
+func TestNotReady(t *testing.T) {
+	b := newBench(t, policySpec+"guards: [{name: g, expression: \"true\"}]\n", time.Now())
+	b.registry.Update([]*v1alpha1.AgentActionPolicy{b.stored})
+	b.reconcile(t)
+	c := b.condition(t, v1alpha1.PolicyReady)
+	if c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonFieldNotAvailable || !strings.Contains(c.Message, "spec.guards") {
+		t.Errorf("the condition is %+v", c)
+	}
+	if got := <-b.recorder.Events; !strings.Contains(got, "Warning FieldNotAvailable") {
+		t.Errorf("the event is %q", got)
+	}
+}
+
+// TestOwner checks that no configuration is written without the ClusterRole that would take it along.
+func TestOwner(t *testing.T) {
+	b := newBench(t, policySpec, time.Now())
+	b.registry.Update([]*v1alpha1.AgentActionPolicy{b.stored})
+	b.configuration.OwnerClusterRole = "anchor"
+	if err := b.configure(t); !apierrors.IsNotFound(err) {
+		t.Fatalf("without the owner the answer is %v", err)
+	}
+	anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "anchor"}}
+	if err := b.Create(t.Context(), anchor); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.configure(t); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Delete(t.Context(), anchor); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the configuration goes with its owner", func(ctx context.Context) error {
+		err := b.Get(ctx, client.ObjectKey{Name: controllers.ActionsConfiguration}, &admissionregistrationv1.ValidatingWebhookConfiguration{})
+		if err == nil {
+			return fmt.Errorf("it is still there")
+		}
+		return client.IgnoreNotFound(err)
+	})
+	if err := b.configure(t); !apierrors.IsNotFound(err) {
+		t.Errorf("after the owner has gone the answer is %v", err)
+	}
+}
+
+// TestDrift changes and deletes the stored configuration under a running operator.
+func TestDrift(t *testing.T) {
+	c := adminClient(t)
+	operatortest.Start(t, controlplane.Shared(t).Kubeconfig("admin"))
+	key := client.ObjectKey{Name: controllers.PoliciesConfiguration}
+	stored := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	whole := func(ctx context.Context) error {
+		if err := c.Get(ctx, key, stored); err != nil {
+			return err
+		}
+		if len(stored.Webhooks) != 1 || *stored.Webhooks[0].FailurePolicy != admissionregistrationv1.Fail ||
+			len(stored.Webhooks[0].ObjectSelector.MatchLabels) != 0 {
+			return fmt.Errorf("the configuration is %+v", stored.Webhooks)
+		}
+		return nil
+	}
+	eventually(t, "the configuration is there", whole)
+	for name, drift := range map[string]func() error{
+		"weakened": func() error {
+			ignore := admissionregistrationv1.Ignore
+			stored.Webhooks[0].FailurePolicy = &ignore
+			return c.Update(t.Context(), stored)
+		},
+		"selective": func() error {
+			stored.Webhooks[0].ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
+			return c.Update(t.Context(), stored)
+		},
+		"emptied": func() error {
+			stored.Webhooks = nil
+			return c.Update(t.Context(), stored)
+		},
+		"deleted": func() error { return c.Delete(t.Context(), stored) },
+	} {
+		if err := drift(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		eventually(t, "the configuration that was "+name+" is repaired", whole)
+	}
+}
+
+func eventually(t *testing.T, what string, condition func(context.Context) error) {
+	t.Helper()
+	var last error
+	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 20*time.Second, true, func(ctx context.Context) (bool, error) {
+		last = condition(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		t.Fatalf("waiting until %s: %v; %v", what, err, last)
+	}
+}
