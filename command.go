@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -54,6 +55,8 @@ func newCommand(decisions io.Writer) *cobra.Command {
 	}
 	o.bind(command.Flags())
 	command.Flags().SortFlags = false
+	// Cobra does not wrap: without this the usage of a flag runs out of the terminal.
+	command.SetUsageTemplate(strings.ReplaceAll(command.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 100 "))
 	command.CompletionOptions.DisableDefaultCmd = true
 	command.AddCommand(newCleanup())
 	return command

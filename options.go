@@ -47,7 +47,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", "0", `address of /healthz and /readyz, such as :8081; "0" switches them off`)
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect one of several replicas for background work; every replica decides in any case")
 	f.StringVar(&o.decisionLog, "decision-log", "-", `file to which decisions are appended, one JSON line each; "-" is standard output`)
-	f.IntVar(&o.logLevel, "v", 0, "verbosity of the log on standard error, 0 to 5")
+	f.IntVar(&o.logLevel, "log-level", 0, "verbosity of the log on standard error, 0 to 5")
 }
 
 // complete fills in what follows from other settings, and finds contradictions.
@@ -67,7 +67,7 @@ func (o *options) complete() error {
 		o.certDir = filepath.Join(os.TempDir(), "countersign-"+strconv.Itoa(o.webhookPort))
 	}
 	if o.logLevel < 0 || o.logLevel > 5 {
-		return fmt.Errorf("--v must be between 0 and 5, not %d", o.logLevel)
+		return fmt.Errorf("--log-level must be between 0 and 5, not %d", o.logLevel)
 	}
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,8 +23,9 @@ import (
 
 // Operator is one running process of the operator.
 type Operator struct {
-	// URL is where the API server reaches it.
-	URL string
+	// URL is where the API server reaches it, and Port where it listens.
+	URL  string
+	Port int
 	// Log holds its log and Decisions its decision log.
 	Log, Decisions string
 
@@ -36,15 +38,28 @@ type Operator struct {
 func Start(tb testing.TB, kubeconfig string, flags ...string) *Operator {
 	tb.Helper()
 	port := freePort(tb)
-	o := &Operator{URL: fmt.Sprintf("https://127.0.0.1:%d", port), ended: make(chan struct{})}
+	return start(tb, kubeconfig, fmt.Sprintf("https://127.0.0.1:%d", port), port, flags)
+}
+
+// StartBehind is Start for one of several processes behind a URL that is registered already.
+func StartBehind(tb testing.TB, kubeconfig, url string, flags ...string) *Operator {
+	tb.Helper()
+	return start(tb, kubeconfig, url, freePort(tb), flags)
+}
+
+func start(tb testing.TB, kubeconfig, url string, port int, flags []string) *Operator {
+	tb.Helper()
 	dir := tb.TempDir()
-	o.Log, o.Decisions = filepath.Join(dir, "operator.log"), filepath.Join(dir, "decisions.jsonl")
-	args := append([]string{
-		"--kubeconfig", kubeconfig, "--webhook-url", o.URL, "--cert-dir", filepath.Join(dir, "certs"), "--decision-log", o.Decisions,
-	}, flags...)
-	o.run(tb, args)
+	o := &Operator{
+		URL: url, Port: port, ended: make(chan struct{}),
+		Log: filepath.Join(dir, "operator.log"), Decisions: filepath.Join(dir, "decisions.jsonl"),
+	}
+	o.run(tb, append([]string{
+		"--kubeconfig", kubeconfig, "--webhook-url", url, "--webhook-port", strconv.Itoa(port),
+		"--cert-dir", filepath.Join(dir, "certs"), "--decision-log", o.Decisions,
+	}, flags...))
 	tb.Cleanup(func() { o.stop(tb) })
-	o.waitServing(tb, port)
+	o.waitServing(tb)
 	return o
 }
 
@@ -70,7 +85,7 @@ func (o *Operator) run(tb testing.TB, args []string) {
 }
 
 // waitServing waits until the webhook server accepts connections.
-func (o *Operator) waitServing(tb testing.TB, port int) {
+func (o *Operator) waitServing(tb testing.TB) {
 	tb.Helper()
 	err := wait.PollUntilContextTimeout(tb.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
 		select {
@@ -78,7 +93,7 @@ func (o *Operator) waitServing(tb testing.TB, port int) {
 			return false, errors.New("it ended")
 		default:
 		}
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port))
 		if err != nil {
 			return false, nil
 		}

@@ -55,23 +55,38 @@ func nearer(a, b *miss) *miss {
 	return a
 }
 
+// question is an action with what every scope asks of it, found once.
+type question struct {
+	Input
+	// before and after are the accounts that pods run as.
+	before, after []string
+	// grants are the changes that hand on power.
+	grants []action.Grant
+}
+
+func ask(in Input) *question {
+	q := &question{Input: in, grants: in.Action.Grants()}
+	q.before, q.after = in.Action.ServiceAccounts()
+	return q
+}
+
 // covers returns nil where the task covers the whole action, and else what it does not cover.
-func (s *scope) covers(in Input) *miss {
-	a := in.Action
+func (s *scope) covers(q *question) *miss {
+	a := q.Action
 	if m := s.coversAction(a); m != nil {
 		return m
 	}
-	if m := s.coversNamespace(in); m != nil {
+	if m := s.coversNamespace(q); m != nil {
 		return m
 	}
 	if s.objects != nil && !a.SelectedBy(func(l map[string]string) bool { return matchesLabels(s.objects, l) }) {
 		return &miss{rank: rankObject, reason: ObjectOutOfScope,
 			subject: "the labels of " + what(a) + " are", allowed: s.objects.String()}
 	}
-	if m := s.coversAccounts(a); m != nil {
+	if m := s.coversAccounts(q); m != nil {
 		return m
 	}
-	return s.coversFields(a)
+	return s.coversFields(q)
 }
 
 func matchesLabels(s labels.Selector, l map[string]string) bool { return s.Matches(labels.Set(l)) }
@@ -97,30 +112,34 @@ func (s *scope) coversAction(a *action.Action) *miss {
 
 func (s *scope) namespaceless() bool { return len(s.globs) == 0 && s.namespaces == nil }
 
-func (s *scope) coversNamespace(in Input) *miss {
-	a := in.Action
-	if !a.Namespaced || s.namespaceless() {
+func (s *scope) coversNamespace(q *question) *miss {
+	a := q.Action
+	if !a.Namespaced || s.namespaceless() || s.inNamespace(q) {
 		return nil
 	}
-	m := &miss{rank: rankNamespace, reason: NamespaceOutOfScope, subject: "namespace " + a.Namespace + " is"}
+	allowed := list(s.globs)
 	if s.namespaces != nil {
-		if in.NamespaceLabels != nil && matchesLabels(s.namespaces, in.NamespaceLabels) {
-			return nil
+		allowed = "namespaces with " + s.namespaces.String()
+	}
+	return &miss{rank: rankNamespace, reason: NamespaceOutOfScope, subject: "namespace " + a.Namespace + " is", allowed: allowed}
+}
+
+func (s *scope) inNamespace(q *question) bool {
+	if s.namespaces != nil {
+		return q.NamespaceLabels != nil && matchesLabels(s.namespaces, q.NamespaceLabels)
+	}
+	for _, g := range s.globs {
+		if globMatches(g, q.Action.Namespace) {
+			return true
 		}
-		m.allowed = "namespaces with " + s.namespaces.String()
-		return m
 	}
-	if slices.ContainsFunc(s.globs, func(g string) bool { return globMatches(g, a.Namespace) }) {
-		return nil
-	}
-	m.allowed = list(s.globs)
-	return m
+	return false
 }
 
 // coversAccounts tests as whom pods would run. Without a list that is "default" in new objects, and in existing
 // ones what it was.
-func (s *scope) coversAccounts(a *action.Action) *miss {
-	before, after := a.ServiceAccounts()
+func (s *scope) coversAccounts(q *question) *miss {
+	a := q.Action
 	if a.Operation != v1alpha1.OperationCreate && a.Operation != v1alpha1.OperationUpdate {
 		return nil
 	}
@@ -128,10 +147,10 @@ func (s *scope) coversAccounts(a *action.Action) *miss {
 	if len(allowed) == 0 {
 		allowed = []string{"default"}
 		if a.Operation == v1alpha1.OperationUpdate {
-			allowed = before
+			allowed = q.before
 		}
 	}
-	for _, account := range after {
+	for _, account := range q.after {
 		if !slices.Contains(allowed, account) {
 			return &miss{rank: rankAccount, reason: ServiceAccountOutOfScope,
 				subject: "service account " + account + " is", allowed: list(allowed)}
@@ -141,30 +160,33 @@ func (s *scope) coversAccounts(a *action.Action) *miss {
 }
 
 // coversFields tests every change. What hands on power is covered only where a field names it.
-func (s *scope) coversFields(a *action.Action) *miss {
-	m := &miss{rank: rankField, reason: FieldOutOfScope}
-	outside := func(path action.Path) {
-		if text := path.String(); !slices.Contains(m.fields, text) {
-			m.fields = append(m.fields, text)
-		}
-	}
-	for _, c := range a.Changes {
-		if len(s.fields) > 0 && !s.fieldCovers(c.Path) {
-			outside(c.Path)
-			continue
-		}
-		m.inside = true
-	}
-	for _, g := range a.Grants() {
-		if !slices.ContainsFunc(s.fields, g.NamedBy) {
-			outside(g.Path)
-		}
-	}
-	if len(m.fields) == 0 {
+func (s *scope) coversFields(q *question) *miss {
+	outside, inside := s.splitFields(q)
+	if len(outside) == 0 {
 		return nil
 	}
-	m.subject, m.allowed = list(m.fields)+isAre(m.fields), s.describeFields()
-	return m
+	return &miss{
+		rank: rankField, reason: FieldOutOfScope, fields: outside, inside: inside,
+		subject: list(outside) + isAre(outside), allowed: s.describeFields(),
+	}
+}
+
+// splitFields are the changed fields outside the scope, and whether some are inside.
+func (s *scope) splitFields(q *question) (outside []string, inside bool) {
+	for _, c := range q.Action.Changes {
+		if len(s.fields) > 0 && !s.fieldCovers(c.Path) {
+			outside = append(outside, c.Path.String())
+			continue
+		}
+		inside = true
+	}
+	for _, g := range q.grants {
+		if !slices.ContainsFunc(s.fields, g.NamedBy) {
+			outside = append(outside, g.Path.String())
+		}
+	}
+	slices.Sort(outside)
+	return slices.Compact(outside), inside
 }
 
 func (s *scope) fieldCovers(path action.Path) bool {

@@ -122,9 +122,10 @@ type option struct {
 func (d *Decision) chooseTask(in Input) *miss {
 	var options []option
 	var nearest *miss
+	q := ask(in)
 	for _, p := range d.Policies {
 		for _, t := range p.tasks {
-			if m := t.scope.covers(in); m != nil {
+			if m := t.scope.covers(q); m != nil {
 				m.policy, m.task = p, t
 				nearest = nearer(nearest, m)
 				continue

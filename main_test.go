@@ -1,0 +1,136 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/hack/controlplane"
+	"github.com/countersign-dev/countersign/internal/operatortest"
+)
+
+func TestMain(m *testing.M) { controlplane.Main(m, controlplane.Options{}) }
+
+func TestOptions(t *testing.T) {
+	tests := map[string]struct {
+		args     []string
+		wantErr  string
+		wantPort int
+	}{
+		"nowhere to be reached":    {wantErr: "either --webhook-url or --namespace must be given"},
+		"in a cluster":             {args: []string{"--namespace", "n"}, wantPort: 9443},
+		"in a cluster, a port":     {args: []string{"--namespace", "n", "--webhook-port", "8443"}, wantPort: 8443},
+		"outside":                  {args: []string{"--webhook-url", "https://127.0.0.1:19443"}, wantPort: 19443},
+		"behind a balancer":        {args: []string{"--webhook-url", "https://127.0.0.1:19443", "--webhook-port", "19444"}, wantPort: 19444},
+		"no port":                  {args: []string{"--webhook-url", "https://127.0.0.1"}, wantErr: "needs a port"},
+		"plain HTTP":               {args: []string{"--webhook-url", "http://127.0.0.1:1"}, wantErr: "must be https://HOST:PORT"},
+		"a path":                   {args: []string{"--webhook-url", "https://127.0.0.1:1/x"}, wantErr: "must be https://HOST:PORT"},
+		"too much log":             {args: []string{"--namespace", "n", "--log-level", "6"}, wantErr: "--log-level must be between 0 and 5"},
+		"an argument that is none": {args: []string{"serve"}, wantErr: "unknown command"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("POD_NAMESPACE", "")
+			var o options
+			command := newCommand(io.Discard)
+			command.ResetFlags()
+			o.bind(command.Flags())
+			command.SetArgs(tc.args)
+			command.RunE = nil
+			err := command.ParseFlags(tc.args)
+			if err == nil {
+				err = command.ValidateArgs(command.Flags().Args())
+			}
+			if err == nil {
+				err = o.complete()
+			}
+			if tc.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.wantErr) {
+					t.Fatalf("the error is %v, want %q", err, tc.wantErr)
+				}
+				return
+			}
+			if err != nil || o.webhookPort != tc.wantPort {
+				t.Errorf("the port is %d, want %d (%v)", o.webhookPort, tc.wantPort, err)
+			}
+		})
+	}
+}
+
+// TestHelp pins what people read first.
+func TestHelp(t *testing.T) {
+	t.Setenv("POD_NAMESPACE", "")
+	var out bytes.Buffer
+	command := newCommand(io.Discard)
+	command.SetOut(&out)
+	command.SetArgs([]string{"--help"})
+	if err := command.Execute(); err != nil {
+		t.Fatal(err)
+	}
+	golden := filepath.Join("testdata", "help.golden")
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(golden, out.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), out.String()); diff != "" {
+		t.Errorf("the help differs from %s; set UPDATE_GOLDEN=1 to write it (-want +got):\n%s", golden, diff)
+	}
+}
+
+// TestSeveralProcesses runs two processes behind one registered URL: both answer with one certificate.
+func TestSeveralProcesses(t *testing.T) {
+	plane := controlplane.Shared(t)
+	scheme := runtime.NewScheme()
+	if err := apiextensionsv1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	c, err := client.New(plane.AdminConfig(), client.Options{Scheme: scheme})
+	if err != nil {
+		t.Fatal(err)
+	}
+	operatortest.ApplyDefinitions(t, c)
+	certs := filepath.Join(t.TempDir(), "shared")
+	first := operatortest.Start(t, plane.Kubeconfig("admin"), "--cert-dir", certs)
+	second := operatortest.StartBehind(t, plane.Kubeconfig("admin"), first.URL, "--cert-dir", certs)
+	authority, err := os.ReadFile(filepath.Join(certs, "ca.crt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(authority) {
+		t.Fatal("the authority holds no certificate")
+	}
+	browser := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	var serials []string
+	for _, o := range []*operatortest.Operator{first, second} {
+		answer, err := browser.Post(fmt.Sprintf("https://127.0.0.1:%d/enforce", o.Port), "application/json", strings.NewReader("{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		serials = append(serials, answer.TLS.PeerCertificates[0].SerialNumber.String())
+		if err := answer.Body.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if serials[0] != serials[1] {
+		t.Errorf("the processes have different certificates: %v", serials)
+	}
+}
