@@ -146,15 +146,18 @@ func (b *bench) condition(t *testing.T, kind string) metav1.Condition {
 	return *c
 }
 
+func berlin(t *testing.T, s string) time.Time {
+	t.Helper()
+	parsed, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
 // TestTransitions steps a clock through a window and checks that the reconciler asks to come back at each change.
 func TestTransitions(t *testing.T) {
-	at := func(s string) time.Time {
-		parsed, err := time.Parse(time.RFC3339, s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return parsed
-	}
+	at := func(s string) time.Time { return berlin(t, s) }
 	b := newBench(t, policySpec, at("2026-11-23T12:00:00+01:00"))
 	b.registry.Update([]*v1alpha1.AgentActionPolicy{b.stored})
 	steps := []struct {

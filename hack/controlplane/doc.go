@@ -12,6 +12,9 @@
 //
 //	func TestX(t *testing.T) { plane := controlplane.Shared(t) }
 //
+// Another version of Kubernetes is pinned once with "controlplane pin 1.35.4" and
+// chosen with K8S=1.35.4 or Options.
+//
 // The first build takes many minutes, more than the ten a test binary gets by
 // default: run "go run ./hack/controlplane/cmd/controlplane build" before.
 package controlplane

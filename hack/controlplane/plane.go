@@ -200,10 +200,15 @@ func (p *Plane) shutdown() error {
 	}
 	p.killAll()
 	defer p.unlock()
-	if p.keep {
+	remove := p.workDir
+	switch {
+	case p.opts.WorkDir != "":
 		return nil
+	case p.keep:
+		// People want the logs; the data is large, and nothing reads it without etcd.
+		remove = filepath.Join(p.workDir, "etcd")
 	}
-	if err := os.RemoveAll(p.workDir); err != nil {
+	if err := os.RemoveAll(remove); err != nil {
 		return fmt.Errorf("removing the work directory: %w", err)
 	}
 	return nil

@@ -29,13 +29,12 @@ type binary struct {
 	name    string
 	pkg     string
 	dest    func(*Binaries) *string
-	seconds int // to build with an empty build cache on two cores, in this order
+	seconds int // about, with an empty build cache on two idle cores, in this order
 }
 
 func (b binary) estimate() time.Duration { return time.Duration(b.seconds) * time.Second }
 
-// catalog lists what is built, in build order. Kubernetes comes before helm and
-// kwok because they share most of their packages with it.
+// catalog lists what is built, in build order.
 var catalog = []pinned{
 	{
 		dir: "etcd", module: "go.etcd.io/etcd/server/v3",
@@ -47,9 +46,9 @@ var catalog = []pinned{
 	{
 		dir: kubernetesDir, module: "k8s.io/kubernetes", stamp: stampKubernetes,
 		binaries: []binary{
-			{name: "kube-apiserver", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", seconds: 360,
+			{name: "kube-apiserver", pkg: "k8s.io/kubernetes/cmd/kube-apiserver", seconds: 330,
 				dest: func(b *Binaries) *string { return &b.APIServer }},
-			{name: "kube-controller-manager", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", seconds: 90,
+			{name: "kube-controller-manager", pkg: "k8s.io/kubernetes/cmd/kube-controller-manager", seconds: 110,
 				dest: func(b *Binaries) *string { return &b.ControllerManager }},
 			{name: "kube-scheduler", pkg: "k8s.io/kubernetes/cmd/kube-scheduler", seconds: 20,
 				dest: func(b *Binaries) *string { return &b.Scheduler }},
@@ -63,7 +62,7 @@ var catalog = []pinned{
 			return map[string]string{"helm.sh/helm/v4/internal/version.version": v}
 		},
 		binaries: []binary{
-			{name: "helm", pkg: "helm.sh/helm/v4/cmd/helm", seconds: 60,
+			{name: "helm", pkg: "helm.sh/helm/v4/cmd/helm", seconds: 120,
 				dest: func(b *Binaries) *string { return &b.Helm }},
 		},
 	},
@@ -73,7 +72,7 @@ var catalog = []pinned{
 			return map[string]string{"sigs.k8s.io/kwok/pkg/consts.Version": strings.TrimPrefix(v, "v")}
 		},
 		binaries: []binary{
-			{name: "kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok", seconds: 60,
+			{name: "kwok", pkg: "sigs.k8s.io/kwok/cmd/kwok", seconds: 90,
 				dest: func(b *Binaries) *string { return &b.Kwok }},
 		},
 		assets: map[string][]string{kwokStages: {

@@ -58,9 +58,20 @@ func start(tb testing.TB, kubeconfig, url string, port int, flags []string) *Ope
 		"--kubeconfig", kubeconfig, "--webhook-url", url, "--webhook-port", strconv.Itoa(port),
 		"--cert-dir", filepath.Join(dir, "certs"), "--decision-log", o.Decisions,
 	}, flags...))
-	tb.Cleanup(func() { o.stop(tb) })
+	tb.Cleanup(func() {
+		o.stop(tb)
+		cleanUp(tb, kubeconfig)
+	})
 	o.waitServing(tb)
 	return o
+}
+
+// cleanUp deletes the webhook configurations, which would send requests to a process that is gone.
+func cleanUp(tb testing.TB, kubeconfig string) {
+	tb.Helper()
+	if output, err := exec.Command(Binary(tb), "cleanup", "--kubeconfig", kubeconfig).CombinedOutput(); err != nil {
+		tb.Errorf("cleaning up: %v\n%s", err, output)
+	}
 }
 
 func (o *Operator) run(tb testing.TB, args []string) {
