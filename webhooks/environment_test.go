@@ -84,12 +84,17 @@ func (e *environment) namespace(t *testing.T) string {
 // agent makes a service account that RBAC lets do everything: what stops it is Countersign.
 func (e *environment) agent(t *testing.T, namespace string) *identity {
 	t.Helper()
-	kubeconfig, err := e.plane.ServiceAccountKubeconfig(t.Context(), namespace, "agent")
+	return e.agentNamed(t, namespace, "agent")
+}
+
+func (e *environment) agentNamed(t *testing.T, namespace, name string) *identity {
+	t.Helper()
+	kubeconfig, err := e.plane.ServiceAccountKubeconfig(t.Context(), namespace, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.bindAdmin(t, namespace, rbacv1.Subject{Kind: "ServiceAccount", Namespace: namespace, Name: "agent"})
-	return e.identity(t, "system:serviceaccount:"+namespace+":agent", kubeconfig)
+	e.bindAdmin(t, namespace+"-"+name, rbacv1.Subject{Kind: "ServiceAccount", Namespace: namespace, Name: name})
+	return e.identity(t, "system:serviceaccount:"+namespace+":"+name, kubeconfig)
 }
 
 // person makes a user with a client certificate and the same rights.
