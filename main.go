@@ -58,7 +58,8 @@ type operator struct {
 
 // serve runs the operator.
 func serve(ctx context.Context, o options, decisions io.Writer) error {
-	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr), zap.Level(zapcore.Level(-o.logLevel))))
+	level := zapcore.Level(-o.logLevel) //nolint:gosec // complete bounds it to 0..5
+	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr), zap.Level(level)))
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -36,13 +35,17 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the pod's service account, or $KUBECONFIG")
 	f.StringVar(&o.webhookURL, "webhook-url", "", "URL at which the API server reaches this process, such as https://127.0.0.1:9443; "+
 		"for running outside of the cluster, with certificates made in --cert-dir")
-	f.IntVar(&o.webhookPort, "webhook-port", 0, "port on which the webhook server listens; 0: the port of --webhook-url, else "+strconv.Itoa(defaultPort))
+	f.IntVar(&o.webhookPort, "webhook-port", 0,
+		"port on which the webhook server listens; 0: the port of --webhook-url, else "+strconv.Itoa(defaultPort))
 	f.StringVar(&o.certDir, "cert-dir", "", "directory of the webhook's certificates, made where it is absent; "+
 		"several processes behind one URL share it; empty: a directory below the system's temporary one")
-	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the release; agents may change nothing in it ($POD_NAMESPACE)")
+	f.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"),
+		"namespace of the release; agents may change nothing in it ($POD_NAMESPACE)")
 	f.StringVar(&o.service, "service", "countersign-webhook", "Service at which the API server reaches the operator inside of the cluster")
-	f.StringVar(&o.certSecret, "cert-secret", "countersign-webhook-cert", "Secret in which the operator keeps its certificates inside of the cluster")
-	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "", "ClusterRole of the release that owns the webhook configurations, so that they go with it")
+	f.StringVar(&o.certSecret, "cert-secret", "countersign-webhook-cert",
+		"Secret in which the operator keeps its certificates inside of the cluster")
+	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "",
+		"ClusterRole of the release that owns the webhook configurations, so that they go with it")
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `address of the metrics endpoint, such as :8080; "0" switches it off`)
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", "0", `address of /healthz and /readyz, such as :8081; "0" switches them off`)
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect one of several replicas for background work; every replica decides in any case")
@@ -83,7 +86,7 @@ func (o *options) completeURL() error {
 	if o.webhookPort != 0 {
 		return nil
 	}
-	if o.webhookPort, err = net.LookupPort("tcp", u.Port()); err != nil || u.Port() == "" {
+	if o.webhookPort, err = strconv.Atoi(u.Port()); err != nil {
 		return fmt.Errorf("--webhook-url needs a port, or give --webhook-port: %q", o.webhookURL)
 	}
 	return nil

@@ -20,7 +20,9 @@ const maxMessage = 4096
 
 // statusOf computes the status of a policy. Pending is why the webhook configuration does not deliver its actions,
 // or empty. Nothing but the transition times and the last uses is taken from the stored status.
-func statusOf(stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, state policy.State, pending string, now time.Time) v1alpha1.AgentActionPolicyStatus {
+func statusOf(
+	stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, state policy.State, pending string, now time.Time,
+) v1alpha1.AgentActionPolicyStatus {
 	status := v1alpha1.AgentActionPolicyStatus{
 		ObservedGeneration: stored.Generation,
 		Hash:               compiled.Hash,

@@ -45,11 +45,11 @@ type Endpoint struct {
 func (e Endpoint) clientConfig(path string, caBundle []byte) admissionregistrationv1.WebhookClientConfig {
 	config := admissionregistrationv1.WebhookClientConfig{CABundle: caBundle}
 	if e.URL != "" {
-		config.URL = ptr.To(e.URL + path)
+		config.URL = new(e.URL + path)
 		return config
 	}
 	config.Service = &admissionregistrationv1.ServiceReference{
-		Namespace: e.Namespace, Name: e.Service, Path: ptr.To(path), Port: ptr.To[int32](443),
+		Namespace: e.Namespace, Name: e.Service, Path: new(path), Port: ptr.To[int32](443),
 	}
 	return config
 }

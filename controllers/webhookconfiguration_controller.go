@@ -86,7 +86,9 @@ func (r *WebhookConfigurationReconciler) owners() int {
 
 // write stores a configuration. The owner's UID is read live before each write: a configuration that outlives its
 // release would refuse agents for ever.
-func (r *WebhookConfigurationReconciler) write(ctx context.Context, desired *admissionregistrationv1.ValidatingWebhookConfiguration, create bool) error {
+func (r *WebhookConfigurationReconciler) write(
+	ctx context.Context, desired *admissionregistrationv1.ValidatingWebhookConfiguration, create bool,
+) error {
 	owners, err := r.ownerReferences(ctx)
 	if err != nil {
 		return err

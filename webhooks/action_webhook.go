@@ -3,7 +3,6 @@ package webhooks
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -134,5 +133,5 @@ func (v *verdict) headline() string {
 		return policy.Headline(v.action)
 	}
 	r := &v.request
-	return fmt.Sprintf("%s may not %s", policy.Who(r.Actor.Username), policy.Raw(string(r.Operation), r.Resource, r.Subresource, r.Namespace, r.Name))
+	return policy.Who(r.Actor.Username) + " may not " + policy.Raw(r)
 }

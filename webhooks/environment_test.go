@@ -2,6 +2,7 @@ package webhooks_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -183,8 +184,11 @@ func (e *environment) waitGoverned(t *testing.T, agent *identity, namespace stri
 	eventually(t, "the agent is governed", func(ctx context.Context) error {
 		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"}}
 		err := agent.Create(ctx, probe, client.DryRunAll)
-		if err == nil || !strings.Contains(err.Error(), "[countersign decision=") {
-			return fmt.Errorf("a probe is answered by %v", err)
+		if err == nil {
+			return errors.New("a probe passes")
+		}
+		if !strings.Contains(err.Error(), "[countersign decision=") {
+			return fmt.Errorf("a probe is not answered by the operator: %w", err)
 		}
 		return nil
 	})
@@ -197,8 +201,12 @@ func (e *environment) waitPoliciesValidated(t *testing.T) {
 		p := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: v1alpha1.AgentActionPolicySpec{
 			Enforcement: v1alpha1.Enforce, Subjects: []v1alpha1.Subject{{Kind: v1alpha1.SubjectUser, Name: "admin"}},
 		}}
-		if err := e.admin.Create(ctx, p, client.DryRunAll); !apierrors.IsInvalid(err) {
-			return fmt.Errorf("a policy that governs the operator is answered by %v", err)
+		err := e.admin.Create(ctx, p, client.DryRunAll)
+		if err == nil {
+			return errors.New("a policy that governs the operator passes")
+		}
+		if !apierrors.IsInvalid(err) {
+			return fmt.Errorf("a policy that governs the operator is not refused: %w", err)
 		}
 		return nil
 	})

@@ -36,7 +36,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return s.certs.Complete(), nil
 	})
 	if err != nil {
-		return nil // the context ended, which is how runnables are stopped
+		return nil //nolint:nilerr // the context ended, which is how runnables are stopped
 	}
 	if err := s.Server.Start(ctx); err != nil {
 		return fmt.Errorf("serving webhooks: %w", err)

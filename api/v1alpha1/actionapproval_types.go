@@ -147,7 +147,7 @@ type RequestedAction struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Resource string `json:"resource,omitempty"`
-	// subresource, if the action is on one.
+	// subresource that the action is on, if any.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -164,6 +164,7 @@ type RequestedAction struct {
 	Name string `json:"name,omitempty"`
 	// uid of the target; empty for an object that does not exist yet.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	UID string `json:"uid,omitempty"`
 	// hash identifies the action exactly.
@@ -382,8 +383,8 @@ type ApproverIdentity struct {
 
 // ActionApprovalStatus says where an approval stands and what it was used for.
 type ActionApprovalStatus struct {
-	// conditions: Decided says whether people have decided; Approved says whether the approval can be used, and
-	// its reason is the state of the approval in one word.
+	// conditions of the approval. Decided says whether people have decided; Approved says whether the approval can
+	// be used, and its reason is the state of the approval in one word.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	// +listType=map
@@ -445,6 +446,7 @@ type ApprovalUse struct {
 type UsedObject struct {
 	// uid of the object.
 	// +optional
+	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	UID string `json:"uid,omitempty"`
 	// resourceVersion of the object when the action was admitted.

@@ -287,7 +287,7 @@ type ResourceRule struct {
 	// +kubebuilder:validation:items:Pattern=`^(\*|[a-z0-9]([a-z0-9.-]*[a-z0-9])?)(/(\*|[a-z0-9]([a-z0-9-]*[a-z0-9])?))?$`
 	// +listType=set
 	Resources []string `json:"resources,omitempty"`
-	// operations: CREATE, UPDATE, DELETE, CONNECT, or "*" for all.
+	// operations are CREATE, UPDATE, DELETE, CONNECT, or "*" for all.
 	// +required
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=5
@@ -317,7 +317,7 @@ const (
 
 // AgentActionPolicyStatus is what the operator makes of a policy.
 type AgentActionPolicyStatus struct {
-	// conditions: Ready says that the policy is understood as a whole; Enforced says that it is in force.
+	// conditions of the policy. Ready says that it is understood as a whole; Enforced says that it is in force.
 	// +optional
 	// +kubebuilder:validation:MaxItems=8
 	// +listType=map

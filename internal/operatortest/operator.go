@@ -106,7 +106,7 @@ func (o *Operator) waitServing(tb testing.TB) {
 		}
 		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port))
 		if err != nil {
-			return false, nil
+			return false, nil //nolint:nilerr // not yet
 		}
 		return true, c.Close()
 	})
@@ -169,7 +169,7 @@ var built struct {
 func Binary(tb testing.TB) string {
 	tb.Helper()
 	built.Do(func() {
-		dir, err := os.MkdirTemp("", "countersign-bin-")
+		dir, err := os.MkdirTemp("", "countersign-bin-") //nolint:usetesting // it outlives the test that builds first
 		if err != nil {
 			built.err = err
 			return

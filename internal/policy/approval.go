@@ -73,8 +73,8 @@ func (c *compiler) compileApproval(spec *field.Path) {
 		return
 	}
 	c.unavailable(at)
-	c.duration(a.ValidFor, at.Child("validFor"), maxValidity)
-	c.duration(a.RequestExpiresAfter, at.Child("requestExpiresAfter"), maxValidity)
+	c.checkDuration(a.ValidFor, at.Child("validFor"), maxValidity)
+	c.checkDuration(a.RequestExpiresAfter, at.Child("requestExpiresAfter"), maxValidity)
 	seen := map[v1alpha1.RequirementName]bool{}
 	for i, r := range a.Requirements {
 		if seen[r.Name] {
@@ -94,27 +94,24 @@ func (c *compiler) compileGuards(at *field.Path) {
 		seen[g.Name] = true
 		c.validateRules(g.ResourceRules, here.Child("resourceRules"))
 		c.requireKnown(g.WhenViolated, g.Requirements, here, "whenViolated")
-		c.duration(g.LookBack, here.Child("lookBack"), maxLookBack)
+		c.checkDuration(g.LookBack, here.Child("lookBack"), maxLookBack)
 	}
 	if len(c.spec.Guards) > 0 {
 		c.unavailableRestriction(at)
 	}
 }
 
-// duration parses an optional duration and checks that it is positive and not above most. The result is zero
-// where the field is absent or wrong; then the error is recorded.
-func (c *compiler) duration(d v1alpha1.Duration, at *field.Path, most time.Duration) time.Duration {
+// checkDuration checks that an optional duration is positive and not above most.
+func (c *compiler) checkDuration(d v1alpha1.Duration, at *field.Path, most time.Duration) {
 	if d == "" {
-		return 0
+		return
 	}
 	parsed, err := time.ParseDuration(string(d))
 	if err != nil {
 		c.fail(field.Invalid(at, d, `must be a length of time such as "30m", "8h" or "1h30m"`))
-		return 0
+		return
 	}
 	if parsed <= 0 || parsed > most {
 		c.fail(field.Invalid(at, d, fmt.Sprintf("must be more than zero and at most %s", most)))
-		return 0
 	}
-	return parsed
 }

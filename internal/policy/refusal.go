@@ -48,7 +48,7 @@ func (d *Decision) next() string {
 // dead says who can help where the actor cannot.
 func (d *Decision) dead() string {
 	for i := range d.Obstacles {
-		switch d.Obstacles[i].Reason {
+		switch d.Obstacles[i].Reason { //nolint:exhaustive // only reasons with a remedy of their own
 		case ReservedAction:
 			return "STOP: no policy and no approval allows this; a person must do it"
 		case NotReady, InternalError:

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -86,12 +87,7 @@ func subjectMatches(s v1alpha1.Subject, id Identity) bool {
 	case v1alpha1.SubjectUser:
 		return s.Name != "" && s.Name == id.Username
 	case v1alpha1.SubjectGroup:
-		for _, g := range id.Groups {
-			if g == s.Name {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(id.Groups, s.Name)
 	case v1alpha1.SubjectGoverned:
 		return false
 	default:

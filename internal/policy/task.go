@@ -43,7 +43,7 @@ func (c *compiler) compileTasks(at *field.Path) {
 
 func (c *compiler) compileTask(t *v1alpha1.Task, at *field.Path) *task {
 	if t.Budget != nil {
-		c.duration(t.Budget.Per, at.Child("budget", "per"), maxLookBack)
+		c.checkDuration(t.Budget.Per, at.Child("budget", "per"), maxLookBack)
 		c.requireKnown(t.Budget.WhenExceeded, t.Budget.Requirements, at.Child("budget"), "whenExceeded")
 		c.unavailableRestriction(at.Child("budget"))
 	}
@@ -55,7 +55,7 @@ func (c *compiler) compileTask(t *v1alpha1.Task, at *field.Path) *task {
 	if t.Approval != nil {
 		compiled.always = t.Approval.When == v1alpha1.ApprovalAlways
 		c.unavailable(at.Child("approval"))
-		c.duration(t.Approval.ValidFor, at.Child("approval", "validFor"), maxValidity)
+		c.checkDuration(t.Approval.ValidFor, at.Child("approval", "validFor"), maxValidity)
 		c.requirementNames(t.Approval.Requirements, at.Child("approval", "requirements"))
 	}
 	return compiled

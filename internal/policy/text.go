@@ -73,12 +73,13 @@ func verb(a *action.Action) string {
 }
 
 // Raw names an action that has no normal form, by what arrived.
-func Raw(operation, resource, subresource, namespace, name string) string {
-	if subresource != "" {
-		resource += "/" + subresource
+func Raw(r *action.Request) string {
+	resource, name := r.Resource, r.Name
+	if r.Subresource != "" {
+		resource += "/" + r.Subresource
 	}
-	if namespace != "" {
-		name = namespace + "/" + name
+	if r.Namespace != "" {
+		name = r.Namespace + "/" + name
 	}
-	return printable(strings.ToLower(operation)+" "+resource+" "+name, maxDetail)
+	return printable(strings.TrimSpace(strings.ToLower(string(r.Operation))+" "+resource+" "+name), maxDetail)
 }

@@ -45,7 +45,7 @@ func (c *compiler) compileChangeWindows(w *v1alpha1.ChangeWindows, at *field.Pat
 	}
 	c.requireKnown(w.WhenClosed, w.Requirements, at, "whenClosed")
 	if w.GraceAfterClose != "" {
-		c.duration(w.GraceAfterClose, at.Child("graceAfterClose"), maxGrace)
+		c.checkDuration(w.GraceAfterClose, at.Child("graceAfterClose"), maxGrace)
 		c.unavailable(at.Child("graceAfterClose"))
 	}
 	g := &gate{calendar: &window.Calendar{}, verdict: orDeny(w.WhenClosed)}
