@@ -12,10 +12,10 @@ import (
 	"github.com/countersign-dev/countersign/internal/registry"
 )
 
-// configurationWrites counts writes to stored webhook configurations. Label: configuration is its name.
+// configurationWrites counts writes of webhook configurations. Label: configuration is its name.
 var configurationWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "countersign_webhook_configuration_updates_total",
-	Help: "Updates of stored webhook configurations, because policies changed or to repair a foreign change, by configuration.",
+	Name: "countersign_webhook_configuration_writes_total",
+	Help: "Writes of webhook configurations, because policies changed or to repair a foreign change, by configuration.",
 }, []string{"configuration"})
 
 var (

@@ -94,6 +94,7 @@ func (r *WebhookConfigurationReconciler) write(
 		return err
 	}
 	desired.OwnerReferences = owners
+	configurationWrites.WithLabelValues(desired.Name).Inc()
 	log := ctrl.LoggerFrom(ctx)
 	if create {
 		log.Info("Creating webhook configuration", "entries", len(desired.Webhooks))
@@ -103,7 +104,6 @@ func (r *WebhookConfigurationReconciler) write(
 		return nil
 	}
 	log.Info("Updating webhook configuration", "entries", len(desired.Webhooks))
-	configurationWrites.WithLabelValues(desired.Name).Inc()
 	if err := r.Client.Update(ctx, desired); err != nil {
 		return fmt.Errorf("updating webhook configuration %s: %w", desired.Name, err)
 	}

@@ -49,7 +49,7 @@ type identity struct {
 	kubernetes.Interface
 }
 
-func newEnvironment(t *testing.T) *environment {
+func newEnvironment(t *testing.T, flags ...string) *environment {
 	t.Helper()
 	e := &environment{plane: controlplane.Shared(t), scheme: runtime.NewScheme()}
 	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme} {
@@ -59,7 +59,7 @@ func newEnvironment(t *testing.T) *environment {
 	}
 	e.admin = e.client(t, e.plane.AdminConfig())
 	operatortest.ApplyDefinitions(t, e.admin)
-	e.operator = operatortest.Start(t, e.plane.Kubeconfig("admin"))
+	e.operator = operatortest.Start(t, e.plane.Kubeconfig("admin"), flags...)
 	return e
 }
 

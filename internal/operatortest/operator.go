@@ -37,14 +37,14 @@ type Operator struct {
 // it answers. It is stopped when the test ends.
 func Start(tb testing.TB, kubeconfig string, flags ...string) *Operator {
 	tb.Helper()
-	port := freePort(tb)
+	port := FreePort(tb)
 	return start(tb, kubeconfig, fmt.Sprintf("https://127.0.0.1:%d", port), port, flags)
 }
 
 // StartBehind is Start for one of several processes behind a URL that is registered already.
 func StartBehind(tb testing.TB, kubeconfig, url string, flags ...string) *Operator {
 	tb.Helper()
-	return start(tb, kubeconfig, url, freePort(tb), flags)
+	return start(tb, kubeconfig, url, FreePort(tb), flags)
 }
 
 func start(tb testing.TB, kubeconfig, url string, port int, flags []string) *Operator {
@@ -189,8 +189,8 @@ func Binary(tb testing.TB) string {
 	return built.path
 }
 
-// freePort asks the system for a port that nobody listens on.
-func freePort(tb testing.TB) int {
+// FreePort asks the system for a port that nobody listens on.
+func FreePort(tb testing.TB) int {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

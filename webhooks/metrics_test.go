@@ -1,0 +1,69 @@
+package webhooks_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/countersign-dev/countersign/internal/operatortest"
+)
+
+// TestMetrics reads the metrics and health checks of a running operator.
+func TestMetrics(t *testing.T) {
+	metrics := fmt.Sprintf("127.0.0.1:%d", operatortest.FreePort(t))
+	probes := fmt.Sprintf("127.0.0.1:%d", operatortest.FreePort(t))
+	e := newEnvironment(t, "--metrics-bind-address", metrics, "--health-probe-bind-address", probes)
+	namespace, agent, web := governed(t, e, images)
+	allowed(t, patch(t.Context(), agent, web, types.StrategicMergePatchType, `{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))
+	refused(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"replicas":9}}`), "FieldOutOfScope")
+	for _, check := range []string{"healthz", "readyz"} {
+		eventually(t, check+" answers", func(ctx context.Context) error {
+			_, err := fetch(ctx, "http://"+probes+"/"+check)
+			return err
+		})
+	}
+	text, err := fetch(t.Context(), "http://"+metrics+"/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`countersign_admission_decisions_total{operation="UPDATE",outcome="Allow",reason="None"} 1`,
+		`countersign_admission_decisions_total{operation="UPDATE",outcome="Deny",reason="FieldOutOfScope"} 1`,
+		`countersign_admission_decision_duration_seconds_count{outcome="Deny"} `,
+		`countersign_policies{enforcement="Enforce",state="Ready"} 1`,
+		`countersign_policy_window_state{policy="p-` + namespace + `",state="Open"} 1`,
+		`countersign_policy_window_state{policy="p-` + namespace + `",state="Frozen"} 0`,
+		`countersign_webhook_configuration_writes_total{configuration="countersign-actions"} `,
+	} {
+		if !strings.Contains(text, "\n"+want) {
+			t.Errorf("the metrics do not hold %s", want)
+		}
+	}
+	for line := range strings.Lines(text) {
+		if strings.HasPrefix(line, "countersign_") && strings.Contains(line, "agent") {
+			t.Errorf("a label names an agent: %s", line)
+		}
+	}
+}
+
+func fetch(ctx context.Context, url string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err == nil && answer.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s: %s", answer.Status, text)
+	}
+	return string(text), err
+}
