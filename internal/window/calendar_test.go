@@ -188,6 +188,9 @@ func TestNextAllOpen(t *testing.T) {
 		"while summer time differs": {
 			[]*Calendar{berlin, newYork}, "2026-03-14T12:00:00Z", "2026-03-16T14:00:00+01:00",
 		},
+		"over the change of the second zone": {
+			[]*Calendar{berlin, newYork}, "2026-03-07T12:00:00Z", "2026-03-09T14:00:00+01:00",
+		},
 		"three zones, one of them off the hour": {
 			[]*Calendar{newYork, berlin, kathmandu}, "2026-11-22T12:00:00Z", "2026-11-23T09:15:00-05:00",
 		},

@@ -76,7 +76,7 @@ func (s *minutes) next(m int, want bool) int {
 			word &= ^uint64(0) << (m & 63)
 		}
 		if word != 0 {
-			return min(i<<6+bits.TrailingZeros64(word), minutesPerDay)
+			return i<<6 + bits.TrailingZeros64(word) // at most minutesPerDay, whose bit is never set
 		}
 	}
 	return minutesPerDay

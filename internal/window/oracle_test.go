@@ -10,7 +10,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
 
-// thorough is set for runs that may take minutes: WINDOW_THOROUGH=1 go test ./internal/window
+// thorough reports whether the properties are tried for minutes: WINDOW_THOROUGH=1 go test ./internal/window.
 func thorough() bool { return os.Getenv("WINDOW_THOROUGH") != "" }
 
 // oracle is a second reading of a window, made differently: every span is generated from its start and painted

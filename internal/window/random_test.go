@@ -39,7 +39,10 @@ func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 // randomInstant is to the nanosecond, and now and then a whole minute or hour.
 func randomInstant(r *rand.Rand, from, to time.Time) time.Time {
 	t := from.Add(time.Duration(r.Int64N(int64(to.Sub(from)))))
-	return t.Truncate(pick(r, time.Nanosecond, time.Nanosecond, time.Second, time.Minute, time.Hour))
+	if whole := t.Truncate(pick(r, time.Nanosecond, time.Nanosecond, time.Second, time.Minute, time.Hour)); !whole.Before(from) {
+		return whole
+	}
+	return t
 }
 
 func randomTime(r *rand.Rand) v1alpha1.TimeOfDay {

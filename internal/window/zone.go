@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
 	_ "time/tzdata" // an image without a zone database must not lose the zones
 )
 
@@ -56,4 +55,16 @@ func checkZoneName(name string) error {
 		}
 	}
 	return nil
+}
+
+// steadyUntil is an instant after t up to which the zone's offset does not change, and the zero time where it
+// never changes again. Where the zone goes by a rule for years to come, the time package divides the year in
+// parts, and the last part of a leap year ends a day early: on that day, the offset holds to the end of the
+// year in UTC.
+func steadyUntil(t time.Time, zone *time.Location) time.Time {
+	_, end := t.In(zone).ZoneBounds()
+	if end.IsZero() || end.After(t) {
+		return end
+	}
+	return t.Truncate(24 * time.Hour).Add(24 * time.Hour)
 }

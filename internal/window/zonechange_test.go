@@ -15,7 +15,7 @@ func TestOpenOverZoneChanges(t *testing.T) {
 		window    v1alpha1.Window
 		zone      string
 		from      string        // on the window's side of the change
-		for_      time.Duration // how long to look
+		length    time.Duration // how long to look
 		wantFirst string        // the first open minute, in the zone; empty: none
 		wantLast  string        // the last one
 		wantOpen  int           // minutes
@@ -138,7 +138,7 @@ func TestOpenOverZoneChanges(t *testing.T) {
 			s := compile(t, tc.window, tc.zone)
 			var first, last string
 			open := 0
-			for u := instant(tc.from); u.Before(instant(tc.from).Add(tc.for_)); u = u.Add(time.Minute) {
+			for u := instant(tc.from); u.Before(instant(tc.from).Add(tc.length)); u = u.Add(time.Minute) {
 				if !s.Open(u) {
 					continue
 				}
