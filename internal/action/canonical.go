@@ -19,7 +19,7 @@ type writer struct {
 	limit int
 	// printable escapes all that cannot be printed.
 	printable bool
-	// secret writes what stands for a secret value.
+	// secret writes what stands for a secret value; nil writes the value.
 	secret func(w *writer, v any)
 	// mask writes true for times that differ at every attempt.
 	mask bool
@@ -30,7 +30,7 @@ func (w *writer) value(z zone, v any) {
 	if w.full() {
 		return
 	}
-	if z.hides(v) {
+	if w.secret != nil && z.hides(v) {
 		w.secret(w, v)
 		return
 	}

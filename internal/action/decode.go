@@ -15,6 +15,7 @@ const maxDepth = 10_000
 
 var (
 	errNotObject = errors.New("not a JSON object")
+	errNotUTF8   = errors.New("not UTF-8")
 	errMissing   = errors.New("it is missing")
 	errOther     = errors.New("reading metadata: it is not the object that the review names")
 )
@@ -22,12 +23,15 @@ var (
 // DecodeObject decodes a JSON object. Integers are exact: int64 where they fit; every other number stays the literal
 // it was, as json.Number. Nothing is rounded.
 //
-// It is stricter than encoding/json: a key given twice, an invalid surrogate or invalid UTF-8 is an error, because two
+// It is stricter than encoding/json: a key given twice, half a surrogate pair or invalid UTF-8 is an error, because two
 // readers of such text may see two things. Errors name the byte and the cause, never the content.
 //
 // Strings of the result share one copy of raw.
 func DecodeObject(raw []byte) (map[string]any, error) {
 	d := decoder{text: string(raw)}
+	if !utf8.ValidString(d.text) {
+		return nil, errNotUTF8
+	}
 	d.space()
 	if d.at >= len(d.text) || d.text[d.at] != '{' {
 		return nil, errNotObject
@@ -50,6 +54,8 @@ type decoder struct {
 	depth int
 	// items holds the elements of the lists that are being read, so that each list is allocated once, at its size.
 	items []any
+	// buf holds a string with escapes while it is read.
+	buf []byte
 }
 
 func (d *decoder) fail(cause string) error {
@@ -208,53 +214,48 @@ func (d *decoder) list() ([]any, error) {
 	return list, nil
 }
 
+// plain holds the bytes that stand for themselves within a string.
+var plain = func() (plain [256]bool) {
+	for c := range plain {
+		plain[c] = c >= ' ' && c != '"' && c != '\\'
+	}
+	return plain
+}()
+
+// run reads bytes that stand for themselves.
+func (d *decoder) run() string {
+	start, text := d.at, d.text
+	i := start
+	for i < len(text) && plain[text[i]] {
+		i++
+	}
+	d.at = i
+	return text[start:i]
+}
+
 // string reads a string, which shares the text unless it holds escapes.
 func (d *decoder) string() (string, error) {
 	d.at++
-	start, ascii := d.at, true
-	for ; d.at < len(d.text); d.at++ {
-		switch c := d.text[d.at]; {
-		case c == '"':
-			s := d.text[start:d.at]
-			if !ascii && !utf8.ValidString(s) {
-				return "", d.fail("invalid UTF-8")
-			}
-			d.at++
-			return s, nil
-		case c == '\\':
-			return d.escaped(start)
-		case c < ' ':
-			return "", d.fail("a control character in a string")
-		case c >= utf8.RuneSelf:
-			ascii = false
-		}
+	s := d.run()
+	if d.at < len(d.text) && d.text[d.at] == '"' {
+		d.at++
+		return s, nil
 	}
-	return "", d.fail("a string without end")
-}
-
-// escaped reads on a string, of which text[start:at] is read, at its first escape.
-func (d *decoder) escaped(start int) (string, error) {
-	var b strings.Builder
-	b.WriteString(d.text[start:d.at])
+	d.buf = append(d.buf[:0], s...)
 	for d.at < len(d.text) {
-		switch c := d.text[d.at]; {
-		case c == '"':
+		switch d.text[d.at] {
+		case '"':
 			d.at++
-			if !utf8.ValidString(b.String()) {
-				return "", d.fail("invalid UTF-8")
-			}
-			return b.String(), nil
-		case c == '\\':
+			return string(d.buf), nil
+		case '\\':
 			r, err := d.escape()
 			if err != nil {
 				return "", err
 			}
-			b.WriteRune(r)
-		case c < ' ':
-			return "", d.fail("a control character in a string")
+			d.buf = utf8.AppendRune(d.buf, r)
+			d.buf = append(d.buf, d.run()...)
 		default:
-			b.WriteByte(c)
-			d.at++
+			return "", d.fail("a control character in a string")
 		}
 	}
 	return "", d.fail("a string without end")

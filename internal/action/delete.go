@@ -1,14 +1,17 @@
 package action
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // DeleteOptions says how an object is deleted.
 type DeleteOptions struct {
 	// GracePeriodSeconds is how long the object has to end. For a pod it is what the API server makes of the request,
 	// which is the same however the pod is deleted; for other kinds it is what was sent, nil where nothing was.
 	GracePeriodSeconds *int64
-	// PropagationPolicy is what becomes of dependents: Orphan, Background, Foreground, or empty for the default of
-	// the kind.
+	// PropagationPolicy is what becomes of dependents: Orphan, Background or Foreground. Empty is the default of the
+	// kind, which for a pod is filled in.
 	PropagationPolicy string
 	// UID is that of the only object that may be deleted, empty where the request does not say. Without it an
 	// eviction may hit a pod that took the place of the one that was looked at.
@@ -46,12 +49,21 @@ func deleteOptions(part string, options map[string]any) (*DeleteOptions, error) 
 	return &d, nil
 }
 
-// podGrace is how long a pod is given. The API server fills it in after it has decoded the request, so that some
-// reviews show it and some do not: see CheckGracefulDelete of the pod strategy.
-func podGrace(pod map[string]any, requested *int64) *int64 {
+// forPod fills in what the API server makes of the options when it deletes a pod. It does so after it has decoded the
+// request, so that some reviews show it and some do not.
+func (d *DeleteOptions) forPod(pod map[string]any) {
 	if at(pod, "metadata", "deletionTimestamp").Present {
-		return requested // the deletion goes on, by other rules
+		return // the deletion goes on, by other rules
 	}
+	d.GracePeriodSeconds = podGrace(pod, d.GracePeriodSeconds)
+	finalizers := asList(at(pod, "metadata", "finalizers"))
+	if d.PropagationPolicy == "" && !slices.Contains(finalizers, any("orphan")) && !slices.Contains(finalizers, any("foregroundDeletion")) {
+		d.PropagationPolicy = "Background"
+	}
+}
+
+// podGrace is how long a pod is given: see CheckGracefulDelete of the pod strategy.
+func podGrace(pod map[string]any, requested *int64) *int64 {
 	seconds := int64(0)
 	switch phase := textAt(pod, "status", "phase"); {
 	case textAt(pod, "spec", "nodeName") == "" || phase == "Failed" || phase == "Succeeded":

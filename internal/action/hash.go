@@ -25,24 +25,30 @@ type Hasher struct {
 // Hash identifies an action: equal for every way of doing one thing, different for anything else. It is
 // "v1:<hex>", or "v1.<key id>:<hex>" where secret values entered.
 func (h Hasher) Hash(a *Action) string {
-	d := document{action: a}
-	d.writer = writer{mask: true, secret: func(w *writer, v any) {
-		d.secrets = true
-		w.text(h.seal(v))
-	}}
-	d.write()
+	text, secrets := h.document(a)
 	version := hashVersion
-	if d.secrets {
+	if secrets {
 		version += "." + h.KeyID
 	}
-	sum := sha256.Sum256(d.writer.buf)
+	sum := sha256.Sum256(text)
 	return version + ":" + hex.EncodeToString(sum[:])
+}
+
+// document returns what is hashed, and whether secret values entered.
+func (h Hasher) document(a *Action) (text []byte, secrets bool) {
+	d := document{action: a, writer: writer{mask: true}}
+	d.writer.secret = func(w *writer, v any) {
+		secrets = true
+		w.text(h.seal(v))
+	}
+	d.write()
+	return d.writer.buf, secrets
 }
 
 // seal stands for a secret value in a hash.
 func (h Hasher) seal(v any) string {
 	plain := writer{}
-	plain.value(zonePlain, withoutTimes(v))
+	plain.value(zonePlain, v)
 	mac := hmac.New(sha256.New, h.Key)
 	mac.Write(plain.buf)
 	return hex.EncodeToString(mac.Sum(nil))
@@ -50,9 +56,8 @@ func (h Hasher) seal(v any) string {
 
 // document is what is hashed: one JSON object.
 type document struct {
-	action  *Action
-	writer  writer
-	secrets bool
+	action *Action
+	writer writer
 }
 
 func (d *document) write() {
@@ -159,6 +164,9 @@ func (d *document) change(c Change) {
 		d.member("rank")
 		w.value(zonePlain, int64(c.Rank))
 	}
+	if c.Path.compare(managedFieldsPath) == 0 {
+		c.From.V, c.To.V = movedEntries(c.From.V, c.To.V)
+	}
 	z := d.action.rootZone().under(c.Path)
 	d.side("from", z, c, c.From)
 	d.side("to", z, c, c.To)
@@ -201,20 +209,4 @@ func writePath(w *writer, path Path) {
 		w.value(zonePlain, keys)
 	}
 	w.raw("]")
-}
-
-// withoutTimes returns managedFields without the times, which differ at every attempt; any other value as it is.
-func withoutTimes(v any) any {
-	entries, isList := v.([]any)
-	if !isList {
-		return v
-	}
-	list := make([]any, len(entries))
-	for i, e := range entries {
-		list[i] = e
-		if entry, isMap := e.(map[string]any); isMap {
-			list[i] = without(entry, "time")
-		}
-	}
-	return list
 }

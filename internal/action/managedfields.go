@@ -82,6 +82,40 @@ func readEntry(e any) (owner, owned, error) {
 	return who, fields, nil
 }
 
+// movedEntries returns the entries of managedFields that differ, without their times. The times are others at every
+// attempt, and what controllers own in between has nothing to do with the action.
+func movedEntries(before, after any) (from, to any) {
+	left, isList := before.([]any)
+	right, alsoList := after.([]any)
+	if before != nil && !isList || after != nil && !alsoList {
+		return before, after
+	}
+	left, right = withoutTimes(left), withoutTimes(right)
+	return notIn(right, left), notIn(left, right)
+}
+
+func withoutTimes(entries []any) []any {
+	timeless := make([]any, len(entries))
+	for i, e := range entries {
+		timeless[i] = e
+		if entry, isMap := e.(map[string]any); isMap {
+			timeless[i] = without(entry, "time")
+		}
+	}
+	return timeless
+}
+
+// notIn returns the entries that the other list does not hold.
+func notIn(other, entries []any) []any {
+	moved := []any{}
+	for _, e := range entries {
+		if !slices.ContainsFunc(other, func(o any) bool { return equal(e, o) }) {
+			moved = append(moved, e)
+		}
+	}
+	return moved
+}
+
 // union puts two sets together without changing either.
 func union(a, b owned) owned {
 	both := make(owned, len(a)+len(b))

@@ -143,7 +143,7 @@ func (n *normaliser) delete() (err error) {
 		return err
 	}
 	if a.Group == "" && a.Resource == "pods" && a.Subresource == "" {
-		a.Delete.GracePeriodSeconds = podGrace(a.Old, a.Delete.GracePeriodSeconds)
+		a.Delete.forPod(a.Old)
 	}
 	a.hasStatus = n.facts.Kind.HasStatus
 	return nil

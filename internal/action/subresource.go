@@ -109,7 +109,7 @@ func (n *normaliser) eviction() error {
 	}
 	a.Operation, a.Subresource, a.Kind = v1alpha1.OperationDelete, "", "Pod"
 	a.Old, a.UID, a.hasStatus = a.Target, textAt(a.Target, "metadata", "uid"), true
-	a.Delete.GracePeriodSeconds = podGrace(a.Old, a.Delete.GracePeriodSeconds)
+	a.Delete.forPod(a.Old)
 	return nil
 }
 

@@ -86,7 +86,7 @@ type recorder struct {
 
 	mu      sync.Mutex
 	reviews []json.RawMessage
-	refuse  int
+	refuse  bool
 }
 
 // prepare makes the namespaces, the agent, and the webhook that records what the agent does.
@@ -182,10 +182,9 @@ func (r *recorder) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: r.refuse == 0}
-	if r.refuse > 0 {
-		r.refuse--
-		review.Response.Result = &metav1.Status{Code: http.StatusForbidden, Message: "refused at the first try"}
+	review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: !r.refuse}
+	if r.refuse {
+		review.Response.Result = &metav1.Status{Code: http.StatusForbidden, Message: "refused to record another try"}
 	}
 	review.Request = nil
 	_ = json.NewEncoder(w).Encode(review)
@@ -261,13 +260,12 @@ func (r *recorder) step(s step, plane *controlplane.Plane, agent string) error {
 	if err := r.shell(s.people, plane, plane.Kubeconfig("admin")); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	r.reviews, r.refuse = nil, s.refused
-	r.mu.Unlock()
-	if s.refused > 0 {
+	r.set(func() { r.reviews, r.refuse = nil, true })
+	if s.twice {
 		_ = r.shell(s.agent, plane, agent)
 		time.Sleep(1100 * time.Millisecond) // managedFields count seconds
 	}
+	r.set(func() { r.refuse = s.never })
 	if err := r.shell(s.agent, plane, agent); err != nil && !s.fails {
 		return err
 	}
@@ -284,6 +282,12 @@ func (r *recorder) step(s step, plane *controlplane.Plane, agent string) error {
 		}
 	}
 	return nil
+}
+
+func (r *recorder) set(f func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f()
 }
 
 func (r *recorder) shell(script string, plane *controlplane.Plane, kubeconfig string) error {
