@@ -96,8 +96,18 @@ func (c *Component) Restart(ctx context.Context) error {
 	return c.Start(ctx)
 }
 
-// Pause freezes the component: connections stay open and nothing answers.
-func (c *Component) Pause() error { return c.Signal(syscall.SIGSTOP) }
+// Pause freezes the component: connections stay open and nothing answers. It
+// returns when every thread has stopped, which the signal alone does not wait for.
+func (c *Component) Pause() error {
+	if err := c.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	proc := c.current()
+	if proc == nil {
+		return fmt.Errorf("pausing %s: %w", c.name, os.ErrProcessDone)
+	}
+	return waitStopped(proc.cmd.Process.Pid)
+}
 
 // Resume continues a paused component.
 func (c *Component) Resume() error { return c.Signal(syscall.SIGCONT) }
