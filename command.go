@@ -12,6 +12,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
@@ -62,19 +63,28 @@ func newCommand(decisions io.Writer) *cobra.Command {
 	return command
 }
 
+const cleanupHelp = `Delete the webhook configurations, so that nothing refuses agents any more.
+
+An operator that still runs makes them anew, but for one that has lost their owner: with --owner-cluster-role
+the owner goes first.`
+
 // newCleanup is what the chart runs before a release is deleted.
 func newCleanup() *cobra.Command {
-	var kubeconfig string
+	var kubeconfig, owner string
 	command := &cobra.Command{
-		Use: "cleanup", Short: "Delete the webhook configurations, so that nothing refuses agents any more",
+		Use: "cleanup", Short: "Delete the webhook configurations, so that nothing refuses agents any more", Long: cleanupHelp,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
-		RunE: func(c *cobra.Command, _ []string) error { return cleanup(c.Context(), kubeconfig, c.OutOrStdout()) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return cleanup(c.Context(), kubeconfig, owner, c.OutOrStdout())
+		},
 	}
 	command.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the pod's service account, or $KUBECONFIG")
+	command.Flags().StringVar(&owner, "owner-cluster-role", "",
+		"ClusterRole of the release that owns the webhook configurations; deleted first")
 	return command
 }
 
-func cleanup(ctx context.Context, kubeconfig string, out io.Writer) error {
+func cleanup(ctx context.Context, kubeconfig, owner string, out io.Writer) error {
 	config, err := restConfig(kubeconfig)
 	if err != nil {
 		return err
@@ -83,12 +93,18 @@ func cleanup(ctx context.Context, kubeconfig string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
+	var objects []client.Object
+	if owner != "" {
+		objects = append(objects, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: owner}})
+	}
 	for _, name := range []string{controllers.ActionsConfiguration, controllers.PoliciesConfiguration} {
-		configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}}
-		if err := client.IgnoreNotFound(c.Delete(ctx, configuration)); err != nil {
-			return fmt.Errorf("deleting webhook configuration %s: %w", name, err)
+		objects = append(objects, &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}})
+	}
+	for _, o := range objects {
+		if err := client.IgnoreNotFound(c.Delete(ctx, o)); err != nil {
+			return fmt.Errorf("deleting %s: %w", o.GetName(), err)
 		}
-		fmt.Fprintf(out, "webhook configuration %s is gone\n", name)
+		fmt.Fprintf(out, "%s is gone\n", o.GetName())
 	}
 	return nil
 }

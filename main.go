@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -60,6 +61,7 @@ type operator struct {
 func serve(ctx context.Context, o options, decisions io.Writer) error {
 	level := zapcore.Level(-o.logLevel) //nolint:gosec // complete bounds it to 0..5
 	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr), zap.Level(level)))
+	klog.SetLogger(ctrl.Log) // client-go logs through klog
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {
 		return err
@@ -73,7 +75,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 		return err
 	}
 	op := &operator{options: o, mgr: mgr, certs: certificate.Dir(o.certDir), self: self,
-		registry: registry.New(self, policy.Operator{Namespace: o.namespace})}
+		registry: registry.New(self, policy.Operator{Namespace: o.namespace, OwnerClusterRole: o.ownerClusterRole})}
 	out, closeLog, err := openLog(o.decisionLog, decisions)
 	if err != nil {
 		return err

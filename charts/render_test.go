@@ -87,7 +87,7 @@ func TestRendered(t *testing.T) {
 	}{
 		"as it is": {
 			kinds:  map[string]int{"PodDisruptionBudget": 0, "CustomResourceDefinition": 2, "Service": 2, "Job": 1, "ServiceAccount": 2},
-			image:  "ghcr.io/countersign-dev/countersign:" + appVersion(t),
+			image:  "countersign-dev/countersign:" + appVersion(t),
 			inArgs: []string{"--metrics-bind-address=:8080", "--leader-elect=true", "--owner-cluster-role=" + anchor, "--log-level=0"},
 		},
 		"several replicas": {
@@ -102,7 +102,7 @@ func TestRendered(t *testing.T) {
 		"a tag": {args: []string{"--set", "image.tag=v9,image.repository=example.test/x"}, image: "example.test/x:v9"},
 		"a digest": {
 			args:  []string{"--set", "image.tag=v9,image.digest=sha256:" + strings.Repeat("a", 64)},
-			image: "ghcr.io/countersign-dev/countersign@sha256:" + strings.Repeat("a", 64),
+			image: "countersign-dev/countersign@sha256:" + strings.Repeat("a", 64),
 		},
 		"a provider's Kubernetes": {args: []string{"--kube-version", "v1.34.1-gke.100"}},
 		"more flags":              {args: []string{"--set", "extraArgs={--decision-log=/tmp/x},logLevel=3"}, inArgs: []string{"--decision-log=/tmp/x", "--log-level=3"}},

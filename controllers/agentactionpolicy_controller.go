@@ -3,10 +3,12 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -35,6 +37,9 @@ type AgentActionPolicyReconciler struct {
 	deliveries deliveries
 }
 
+// conflictPause is how long a pass waits that found its copy of a policy to be old.
+const conflictPause = 50 * time.Millisecond
+
 // Reconcile implements reconcile.Reconciler.
 func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	stored := &v1alpha1.AgentActionPolicy{}
@@ -54,8 +59,11 @@ func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconci
 	state := compiled.StateAt(now)
 	desired := stored.DeepCopy()
 	desired.Status = statusOf(stored, compiled, state, pending[stored.Name], now)
-	if err := r.patchStatus(ctx, stored, desired); err != nil {
-		return reconcile.Result{}, err
+	switch err := r.patchStatus(ctx, stored, desired); {
+	case apierrors.IsConflict(err):
+		return reconcile.Result{RequeueAfter: conflictPause}, nil // the cache is about to catch up
+	case err != nil:
+		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	if state.Until.IsZero() {
 		return reconcile.Result{}, nil
@@ -98,7 +106,7 @@ func (r *AgentActionPolicyReconciler) patchStatus(ctx context.Context, stored, d
 	}
 	patch := client.MergeFromWithOptions(stored, client.MergeFromWithOptimisticLock{})
 	if err := r.Client.Status().Patch(ctx, desired, patch); err != nil {
-		return fmt.Errorf("writing the status of policy %s: %w", stored.Name, client.IgnoreNotFound(err))
+		return fmt.Errorf("writing the status of policy %s: %w", stored.Name, err)
 	}
 	before := meta.FindStatusCondition(stored.Status.Conditions, v1alpha1.PolicyReady)
 	after := meta.FindStatusCondition(desired.Status.Conditions, v1alpha1.PolicyReady)

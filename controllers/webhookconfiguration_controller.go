@@ -60,52 +60,40 @@ func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reco
 	return reconcile.Result{}, nil
 }
 
-// ensure creates or repairs one configuration.
+// ensure creates or repairs one configuration. The owner's UID is read live each time: a configuration that outlives
+// its release would refuse agents for ever, and an owner that is gone must be heard of.
 func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, name string, hooks []admissionregistrationv1.ValidatingWebhook) error {
+	owners, err := r.ownerReferences(ctx)
+	if err != nil {
+		return err
+	}
 	stored := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	err := r.Client.Get(ctx, client.ObjectKey{Name: name}, stored)
+	err = r.Client.Get(ctx, client.ObjectKey{Name: name}, stored)
 	absent := apierrors.IsNotFound(err)
 	if err != nil && !absent {
 		return fmt.Errorf("reading webhook configuration %s: %w", name, err)
 	}
 	desired := stored.DeepCopy()
-	desired.Name, desired.Webhooks, desired.Labels = name, hooks, managedBy
-	if !absent && equality.Semantic.DeepEqual(stored, desired) && len(stored.OwnerReferences) == r.owners() {
+	desired.Name, desired.Webhooks, desired.Labels, desired.OwnerReferences = name, hooks, managedBy, owners
+	if !absent && equality.Semantic.DeepEqual(stored, desired) {
 		return nil
 	}
 	return r.write(ctx, desired, absent)
 }
 
-// owners is how many owners a configuration has.
-func (r *WebhookConfigurationReconciler) owners() int {
-	if r.OwnerClusterRole == "" {
-		return 0
-	}
-	return 1
-}
-
-// write stores a configuration. The owner's UID is read live before each write: a configuration that outlives its
-// release would refuse agents for ever.
 func (r *WebhookConfigurationReconciler) write(
 	ctx context.Context, desired *admissionregistrationv1.ValidatingWebhookConfiguration, create bool,
 ) error {
-	owners, err := r.ownerReferences(ctx)
-	if err != nil {
-		return err
-	}
-	desired.OwnerReferences = owners
+	ctrl.LoggerFrom(ctx).Info("Writing webhook configuration", "entries", len(desired.Webhooks), "create", create)
 	configurationWrites.WithLabelValues(desired.Name).Inc()
-	log := ctrl.LoggerFrom(ctx)
+	store := r.Client.Update
 	if create {
-		log.Info("Creating webhook configuration", "entries", len(desired.Webhooks))
-		if err := r.Client.Create(ctx, desired); err != nil {
-			return fmt.Errorf("creating webhook configuration %s: %w", desired.Name, err)
+		store = func(ctx context.Context, o client.Object, _ ...client.UpdateOption) error {
+			return r.Client.Create(ctx, o)
 		}
-		return nil
 	}
-	log.Info("Updating webhook configuration", "entries", len(desired.Webhooks))
-	if err := r.Client.Update(ctx, desired); err != nil {
-		return fmt.Errorf("updating webhook configuration %s: %w", desired.Name, err)
+	if err := store(ctx, desired); err != nil {
+		return fmt.Errorf("writing webhook configuration %s: %w", desired.Name, err)
 	}
 	return nil
 }

@@ -145,7 +145,7 @@ func recordOf(v *verdict) Record {
 	d := &v.decision
 	record := Record{
 		Actor: ActorRecord(v.request.Actor), Action: actionRecord(v), Outcome: d.Outcome,
-		Obstacles: obstacleRecords(d.Obstacles), Task: d.Task,
+		Obstacles: obstacleRecords(d.Obstacles), Task: d.TaskName(),
 	}
 	for _, p := range d.Policies {
 		record.Policies = append(record.Policies, PolicyRecord{

@@ -70,9 +70,7 @@ func auditAnnotations(v *verdict) map[string]string {
 	}
 	add("reasons", strings.Join(d.Reasons(), ","))
 	add("policy", policyHashes(d))
-	if d.Task != "" {
-		add("task", d.Policy+"/"+d.Task)
-	}
+	add("task", d.TaskName())
 	if !d.Remedy.Wait.IsZero() {
 		add("opens-at", d.Remedy.Wait.UTC().Format(time.RFC3339))
 	}

@@ -367,8 +367,8 @@ type WindowStatus struct {
 	// nextClose is when actions next stop passing. Absent when that is not within the next nine years.
 	// +optional
 	NextClose *metav1.Time `json:"nextClose,omitempty"`
-	// next says in words when the state changes next, such as "opens Mon 2026-11-23 22:00 CET": what the NEXT
-	// column shows.
+	// next is when the state changes next, in the policy's time zone, such as "Mon 2026-11-23 22:00 CET": what the
+	// NEXT column shows.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
@@ -386,6 +386,7 @@ type TaskStatus struct {
 	// +optional
 	Window WindowState `json:"window,omitempty"`
 	// lastUsedAt is when an action was last admitted under this task, written at most once a minute.
+	// This version does not write it.
 	// +optional
 	LastUsedAt *metav1.Time `json:"lastUsedAt,omitempty"`
 }

@@ -169,6 +169,7 @@ var built struct {
 func Binary(tb testing.TB) string {
 	tb.Helper()
 	built.Do(func() {
+		sweep()
 		dir, err := os.MkdirTemp("", "countersign-bin-") //nolint:usetesting // it outlives the test that builds first
 		if err != nil {
 			built.err = err
@@ -187,6 +188,19 @@ func Binary(tb testing.TB) string {
 		tb.Fatal(built.err)
 	}
 	return built.path
+}
+
+// sweep removes binaries of test processes that ended long ago: none knows when it is the last to use its own.
+func sweep() {
+	old, err := filepath.Glob(filepath.Join(os.TempDir(), "countersign-bin-*"))
+	if err != nil {
+		return // the pattern is well-formed
+	}
+	for _, dir := range old {
+		if info, err := os.Stat(dir); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.RemoveAll(dir) // the next sweep tries again
+		}
+	}
 }
 
 // FreePort asks the system for a port that nobody listens on.

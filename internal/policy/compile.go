@@ -36,6 +36,11 @@ type Policy struct {
 	timing     timing
 	tasks      []*task
 	windows    map[v1alpha1.WindowName]*window.Schedule
+	consent    consentRules
+	// outOfScopeRequirements are whom outOfScope asks.
+	outOfScopeRequirements []v1alpha1.RequirementName
+	// spec is what was compiled. It is never changed.
+	spec *v1alpha1.AgentActionPolicySpec
 	// broken says why the policy cannot judge what it governs; empty where it can.
 	broken string
 }
@@ -57,6 +62,7 @@ func Compile(p *v1alpha1.AgentActionPolicy, self Identity) *Policy {
 		policy: &Policy{
 			Name: p.Name, UID: string(p.UID), Generation: p.Generation, CreatedAt: p.CreationTimestamp.Time,
 			Enforcement: p.Spec.Enforcement, outOfScope: p.Spec.OutOfScope,
+			outOfScopeRequirements: p.Spec.OutOfScopeRequirements, spec: &p.Spec,
 		},
 		spec:    &p.Spec,
 		windows: map[v1alpha1.WindowName]*window.Schedule{},
@@ -171,7 +177,7 @@ func (c *compiler) compileWindow(w *v1alpha1.Window, at *field.Path) {
 // finish decides whether the policy can judge at all, and warns about what is probably not meant.
 func (c *compiler) finish() {
 	p := c.policy
-	p.Hash, p.windows = hashSpec(c.spec), c.windows
+	p.Hash, p.windows, p.consent = hashSpec(c.spec), c.windows, c.consentRules()
 	if len(p.Errors) > 0 {
 		p.broken = "the policy is invalid: " + p.Errors[0].Error()
 	}

@@ -81,7 +81,7 @@ func (s *scope) covers(q *question) *miss {
 	}
 	if s.objects != nil && !a.SelectedBy(func(l map[string]string) bool { return matchesLabels(s.objects, l) }) {
 		return &miss{rank: rankObject, reason: ObjectOutOfScope,
-			subject: "the labels of " + what(a) + " are", allowed: s.objects.String()}
+			subject: "the labels of " + thing(a) + " are", allowed: s.objects.String()}
 	}
 	if m := s.coversAccounts(q); m != nil {
 		return m
@@ -103,7 +103,7 @@ func (s *scope) coversAction(a *action.Action) *miss {
 		unnamed := s.rules[i]
 		unnamed.ResourceNames = nil
 		if a.Namespaced && ruleMatches(&unnamed, a) {
-			return &miss{rank: rankObject, reason: ObjectOutOfScope, subject: what(a) + " is",
+			return &miss{rank: rankObject, reason: ObjectOutOfScope, subject: thing(a) + " is",
 				allowed: "the names " + list(s.rules[i].ResourceNames)}
 		}
 	}

@@ -172,46 +172,60 @@ func (t *task) obstacles(p *Policy, in Input) []Obstacle {
 	}
 	if t.always {
 		found = append(found, Obstacle{
-			Reason: ApprovalRequired, Verdict: v1alpha1.RequireApproval, Policy: p.Name, Task: t.name,
+			Reason: ApprovalRequired, Verdict: v1alpha1.RequireApproval, Policy: p.Name, Task: t.name, requirements: t.requirements,
 			Detail: "task " + t.name + " (policy " + p.Name + ") needs an approval for every use",
 		})
 	}
 	return found
 }
 
-// outOfScope appends the verdict of the strictest outOfScope of the policies.
+// outOfScope appends the verdict of the strictest outOfScope of the policies: one refusal, or what each policy asks
+// that asks.
 func (d *Decision) outOfScope(in Input, nearest *miss) {
-	verdict, strictest := v1alpha1.OutOfScopeAllow, ""
-	for _, p := range d.Policies {
-		if severity(p.outOfScope) > severity(verdict) {
-			verdict, strictest = p.outOfScope, p.Name
+	strictest := slices.MaxFunc(d.Policies, func(a, b *Policy) int { return cmp.Compare(severity(a.outOfScope), severity(b.outOfScope)) })
+	switch severity(strictest.outOfScope) {
+	case severityAllow:
+	case severityAsk:
+		for _, p := range d.Policies {
+			if severity(p.outOfScope) == severityAsk {
+				o := outsideOf(in.Action, nearest, p)
+				o.Verdict, o.Policy, o.requirements = v1alpha1.RequireApproval, p.Name, p.outOfScopeRequirements
+				d.Obstacles = append(d.Obstacles, o)
+			}
 		}
+	default:
+		d.Obstacles = append(d.Obstacles, outsideOf(in.Action, nearest, strictest))
 	}
-	if severity(verdict) == 0 {
-		return
-	}
-	o := Obstacle{Reason: ActionOutOfScope, Verdict: v1alpha1.Deny, Policy: strictest,
-		Detail: "no task covers \"" + what(in.Action) + "\" (policy " + strictest + ")"}
-	if nearest != nil && nearest.rank > rankAction {
-		o.Reason, o.Policy, o.Task = nearest.reason, nearest.policy.Name, nearest.task.name
-		o.Detail, o.Fields = nearest.detail(), nearest.fields
-	}
-	if severity(verdict) == 1 {
-		o.Verdict = v1alpha1.RequireApproval
-	}
-	d.Obstacles = append(d.Obstacles, o)
 }
+
+// outsideOf is the obstacle of an action that no task covers: what the nearest task lacks or, where no task is about
+// such actions, that a policy has none.
+func outsideOf(a *action.Action, nearest *miss, p *Policy) Obstacle {
+	if nearest == nil || nearest.rank == rankAction {
+		return Obstacle{Reason: ActionOutOfScope, Verdict: v1alpha1.Deny, Policy: p.Name,
+			Detail: "no task covers \"" + what(a) + "\" (policy " + p.Name + ")"}
+	}
+	return Obstacle{Reason: nearest.reason, Verdict: v1alpha1.Deny, Policy: nearest.policy.Name, Task: nearest.task.name,
+		Detail: nearest.detail(), Fields: nearest.fields}
+}
+
+// How severe what happens out of scope is.
+const (
+	severityAllow = iota
+	severityAsk
+	severityDeny
+)
 
 // severity orders what happens out of scope; whatever is not known refuses.
 func severity(o v1alpha1.OutOfScope) int {
 	switch o {
 	case v1alpha1.OutOfScopeAllow:
-		return 0
+		return severityAllow
 	case v1alpha1.OutOfScopeRequireApproval:
-		return 1
+		return severityAsk
 	case v1alpha1.OutOfScopeDeny:
-		return 2
+		return severityDeny
 	default:
-		return 2
+		return severityDeny
 	}
 }

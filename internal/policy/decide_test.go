@@ -31,7 +31,7 @@ func setOf(t testing.TB, specs map[string]string) *Set {
 	for name, spec := range specs {
 		policies = append(policies, Compile(policyOf(t, name, spec), Identity{Username: "operator"}))
 	}
-	return NewSet(policies, Operator{Namespace: "countersign-system"})
+	return NewSet(policies, Operator{Namespace: "countersign-system", OwnerClusterRole: "anchor"})
 }
 
 const deployBot = "system:serviceaccount:ci:deploy-bot"
@@ -282,6 +282,22 @@ governs: {excludeResourceRules: [{apiGroups: [apps], resources: [deployments], o
 			policies: map[string]string{"p": subjects + "outOfScope: Allow\n"},
 			action: with(update(replicasPath), func(a *action.Action) {
 				a.Group, a.Resource, a.Namespaced = "countersign.dev", "agentactionpolicies", false
+			}),
+			wantOutcome: Deny, wantReasons: []string{"ReservedAction"},
+		},
+		"the owner of the webhook configurations is reserved": {
+			policies: map[string]string{"p": subjects + "outOfScope: Allow\n"},
+			action: with(update(), func(a *action.Action) {
+				a.Operation, a.Group, a.Resource, a.Kind = v1alpha1.OperationDelete, "rbac.authorization.k8s.io", "clusterroles", "ClusterRole"
+				a.Namespaced, a.Namespace, a.Name, a.New = false, "", "anchor", nil
+			}),
+			wantOutcome: Deny, wantReasons: []string{"ReservedAction"},
+		},
+		"the rights of the release are reserved by their old labels": {
+			policies: map[string]string{"p": subjects + "outOfScope: Allow\n"},
+			action: with(update(pathOf("metadata", "labels")), func(a *action.Action) {
+				a.Group, a.Resource, a.Kind, a.Namespaced, a.Namespace = "rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding", false, ""
+				a.Old, a.New = object("app.kubernetes.io/name", "countersign"), object("a", "b")
 			}),
 			wantOutcome: Deny, wantReasons: []string{"ReservedAction"},
 		},

@@ -85,6 +85,14 @@ type Decision struct {
 	Shadows []Shadow
 }
 
+// TaskName names the covering task by policy and task, empty where none covers.
+func (d *Decision) TaskName() string {
+	if d.Task == "" {
+		return ""
+	}
+	return d.Policy + "/" + d.Task
+}
+
 // Obstacle is one restriction in the way of an action.
 type Obstacle struct {
 	// Reason is the kind of obstacle.
@@ -101,6 +109,8 @@ type Obstacle struct {
 	OpensAt time.Time
 	// Fields are the changed fields outside the nearest task.
 	Fields []string
+	// requirements are whom it asks; none means the policy's first one.
+	requirements []v1alpha1.RequirementName
 }
 
 // isTime says that waiting takes the obstacle away.

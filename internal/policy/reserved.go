@@ -14,12 +14,22 @@ func (s *Set) reserved(a *action.Action) string {
 		return "no agent may change Countersign's own objects"
 	case s.operator.Namespace != "" && (a.Namespace == s.operator.Namespace || isNamespace(a) && a.Name == s.operator.Namespace):
 		return "no agent may change Countersign's own namespace"
+	case a.Group == "rbac.authorization.k8s.io" && s.ownRights(a):
+		return "no agent may change the rights of Countersign itself"
 	case a.Group == "apiextensions.k8s.io" && strings.HasSuffix(a.Name, "."+v1alpha1.GroupName):
 		return "no agent may change Countersign's own resource definitions"
 	case a.Group == "apiregistration.k8s.io" && strings.HasSuffix(a.Name, "."+v1alpha1.GroupName):
 		return "no agent may change who serves Countersign's API"
 	}
 	return ""
+}
+
+// ownRights says whether a cluster-scoped RBAC object is the owner of the webhook configurations, or belongs to the
+// release by the labels that it has so far.
+func (s *Set) ownRights(a *action.Action) bool {
+	labels, _ := a.OldLabels()
+	return s.operator.OwnerClusterRole != "" && a.Name == s.operator.OwnerClusterRole ||
+		labels["app.kubernetes.io/name"] == "countersign"
 }
 
 // neverGoverned says that an action is part of how every client works: recording events, asking for one's own

@@ -23,6 +23,9 @@ type Set struct {
 type Operator struct {
 	// Namespace the operator lives in. Empty while it runs outside of a cluster.
 	Namespace string
+	// OwnerClusterRole names the ClusterRole that owns the webhook configurations: they go when it goes. Empty while
+	// there is none.
+	OwnerClusterRole string
 }
 
 // bucket holds the policies of one subject.

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"strings"
+	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -17,6 +18,9 @@ type task struct {
 	gate  *gate
 	// always says that every use of the task needs consent.
 	always bool
+	// requirements are whom it asks then, validFor how long their consent is good; zero means the policy's own.
+	requirements []v1alpha1.RequirementName
+	validFor     time.Duration
 }
 
 // scope says which actions a task covers.
@@ -54,6 +58,7 @@ func (c *compiler) compileTask(t *v1alpha1.Task, at *field.Path) *task {
 	}
 	if t.Approval != nil {
 		compiled.always = t.Approval.When == v1alpha1.ApprovalAlways
+		compiled.requirements, compiled.validFor = t.Approval.Requirements, orDefault(t.Approval.ValidFor, 0)
 		c.unavailable(at.Child("approval"))
 		c.checkDuration(t.Approval.ValidFor, at.Child("approval", "validFor"), maxValidity)
 		c.requirementNames(t.Approval.Requirements, at.Child("approval", "requirements"))

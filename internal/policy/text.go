@@ -39,8 +39,11 @@ func Who(username string) string {
 
 // what names an action without the actor: "update deployment shop/web".
 func what(a *action.Action) string {
-	return verb(a) + " " + strings.ToLower(a.Kind) + " " + target(a)
+	return verb(a) + " " + thing(a)
 }
+
+// thing names the object of an action: "deployment shop/web".
+func thing(a *action.Action) string { return strings.ToLower(a.Kind) + " " + target(a) }
 
 func target(a *action.Action) string {
 	name := a.Name

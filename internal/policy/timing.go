@@ -21,6 +21,8 @@ type gate struct {
 	verdict  v1alpha1.Verdict
 	names    []string
 	reason   string // of a freeze, in the author's words
+	// requirements are whom it asks.
+	requirements []v1alpha1.RequirementName
 }
 
 func (c *compiler) compileTiming(at *field.Path) timing {
@@ -34,6 +36,7 @@ func (c *compiler) compileTiming(at *field.Path) timing {
 		t.freezes = append(t.freezes, gate{
 			calendar: &window.Calendar{Frozen: []*window.Schedule{schedule}},
 			verdict:  orDeny(f.WhenActive), names: []string{string(f.Window)}, reason: f.Reason,
+			requirements: f.Requirements,
 		})
 	}
 	return t
@@ -48,7 +51,7 @@ func (c *compiler) compileChangeWindows(w *v1alpha1.ChangeWindows, at *field.Pat
 		c.checkDuration(w.GraceAfterClose, at.Child("graceAfterClose"), maxGrace)
 		c.unavailable(at.Child("graceAfterClose"))
 	}
-	g := &gate{calendar: &window.Calendar{}, verdict: orDeny(w.WhenClosed)}
+	g := &gate{calendar: &window.Calendar{}, verdict: orDeny(w.WhenClosed), requirements: w.Requirements}
 	for i, name := range w.Allowed {
 		if s := c.window(name, at.Child("allowed").Index(i)); s != nil {
 			g.calendar.Allowed = append(g.calendar.Allowed, s)
@@ -82,7 +85,7 @@ func orDeny(v v1alpha1.Verdict) v1alpha1.Verdict {
 
 // closed is the obstacle of change windows of which none is open.
 func (g *gate) closed(policy, task string, now time.Time) Obstacle {
-	o := Obstacle{Reason: ChangeWindowClosed, Verdict: g.verdict, Policy: policy, Task: task}
+	o := Obstacle{Reason: ChangeWindowClosed, Verdict: g.verdict, Policy: policy, Task: task, requirements: g.requirements}
 	owner := "policy " + policy
 	if task != "" {
 		owner = "task " + task + ", " + owner
@@ -103,7 +106,7 @@ func (g *gate) openAt(at time.Time) string {
 
 // frozen is the obstacle of an active freeze.
 func (g *gate) frozen(policy string, now time.Time) Obstacle {
-	o := Obstacle{Reason: FreezeActive, Verdict: g.verdict, Policy: policy, Name: g.names[0]}
+	o := Obstacle{Reason: FreezeActive, Verdict: g.verdict, Policy: policy, Name: g.names[0], requirements: g.requirements}
 	o.Detail = "frozen by " + o.Name + " (policy " + policy + ")"
 	if g.reason != "" {
 		o.Detail += ", " + printable(g.reason, maxDetail)
