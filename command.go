@@ -100,6 +100,9 @@ func cleanup(ctx context.Context, kubeconfig, owner string, out io.Writer) error
 	for _, name := range []string{controllers.ActionsConfiguration, controllers.PoliciesConfiguration} {
 		objects = append(objects, &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
+	objects = append(objects, &admissionregistrationv1.MutatingWebhookConfiguration{
+		ObjectMeta: metav1.ObjectMeta{Name: controllers.ApprovalsConfiguration},
+	})
 	for _, o := range objects {
 		if err := client.IgnoreNotFound(c.Delete(ctx, o)); err != nil {
 			return fmt.Errorf("deleting %s: %w", o.GetName(), err)

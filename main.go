@@ -82,7 +82,8 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	}
 	defer closeLog()
 	for _, add := range []func() error{
-		op.addCertificates, op.addControllers, func() error { return op.addWebhooks(out) }, op.addMetrics,
+		op.addCertificates, func() error { return op.addIndexes(ctx) }, op.addControllers,
+		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {
 		if err := add(); err != nil {
 			return err
@@ -141,26 +142,50 @@ func (op *operator) addControllers() error {
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the policy controller: %w", err)
 	}
+	if err := (&controllers.ActionApprovalReconciler{
+		Client: op.mgr.GetClient(), Registry: op.registry, Clock: op.clock,
+	}).SetupWithManager(op.mgr); err != nil {
+		return fmt.Errorf("adding the approval controller: %w", err)
+	}
+	return nil
+}
+
+// addIndexes lets the webhooks find approvals in the cache.
+func (op *operator) addIndexes(ctx context.Context) error {
+	for name, index := range map[string]client.IndexerFunc{
+		webhooks.RequesterIndex: webhooks.ByRequester, webhooks.TargetIndex: webhooks.ByTarget,
+	} {
+		if err := op.mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ActionApproval{}, name, index); err != nil {
+			return fmt.Errorf("indexing approvals by %s: %w", name, err)
+		}
+	}
 	return nil
 }
 
 func (op *operator) addWebhooks(out io.Writer) error {
-	client, err := discovery.NewDiscoveryClientForConfig(op.mgr.GetConfig())
+	resources, err := discovery.NewDiscoveryClientForConfig(op.mgr.GetConfig())
 	if err != nil {
 		return fmt.Errorf("making a discovery client: %w", err)
 	}
-	kinds := webhooks.NewKinds(client, op.clock)
-	handler := webhooks.ActionWebhook{
-		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()),
+	kinds := webhooks.NewKinds(resources, op.clock)
+	approvals := &webhooks.Approvals{
+		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
+		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
+	}
+	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Self: op.self}
+	actions := webhooks.ActionWebhook{
+		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,
 		Cluster: &webhooks.Cluster{Kinds: kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()},
 	}
-	observer := handler
+	observer := actions
 	observer.ObserveOnly = true
 	policies := &webhooks.PolicyWebhook{Self: op.self, Clock: op.clock}
 	server := webhooks.NewServer(op.webhookPort, op.certs)
-	server.Register(controllers.EnforcePath, webhooks.LimitSize(&admission.Webhook{Handler: &handler}))
+	server.Register(controllers.EnforcePath, webhooks.LimitSize(&admission.Webhook{Handler: &actions}))
 	server.Register(controllers.ObservePath, webhooks.LimitSize(&admission.Webhook{Handler: &observer}))
 	server.Register(controllers.PoliciesPath, webhooks.LimitSize(admission.WithValidator(op.mgr.GetScheme(), policies)))
+	server.Register(controllers.StampPath, webhooks.LimitSize(&admission.Webhook{Handler: guard.StampHandler()}))
+	server.Register(controllers.ApprovalsPath, webhooks.LimitSize(&admission.Webhook{Handler: guard.ValidateHandler()}))
 	for _, r := range []interface {
 		Start(context.Context) error
 	}{kinds, server} {

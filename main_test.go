@@ -13,16 +13,21 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
-func TestMain(m *testing.M) { controlplane.Main(m, controlplane.Options{}) }
+func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
+	controlplane.Main(m, controlplane.Options{})
+}
 
 func TestOptions(t *testing.T) {
 	tests := map[string]struct {

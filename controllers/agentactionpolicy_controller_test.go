@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/client-go/tools/events"
 	certutil "k8s.io/client-go/util/cert"
 	clocktesting "k8s.io/utils/clock/testing"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/yaml"
@@ -32,6 +34,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	ctrl.SetLogger(logr.Discard())
 	controlplane.Main(m, controlplane.Options{ControllerManager: true})
 }
 
@@ -279,7 +282,7 @@ func TestDrift(t *testing.T) {
 		if err := c.Get(ctx, key, stored); err != nil {
 			return err
 		}
-		if len(stored.Webhooks) != 1 || *stored.Webhooks[0].FailurePolicy != admissionregistrationv1.Fail ||
+		if len(stored.Webhooks) != 2 || *stored.Webhooks[0].FailurePolicy != admissionregistrationv1.Fail ||
 			len(stored.Webhooks[0].ObjectSelector.MatchLabels) != 0 {
 			return fmt.Errorf("the configuration is %+v", stored.Webhooks)
 		}

@@ -17,8 +17,10 @@ import (
 const (
 	// ActionsConfiguration sends the actions of governed and observed subjects to the operator.
 	ActionsConfiguration = "countersign-actions"
-	// PoliciesConfiguration sends policies to the operator for validation.
+	// PoliciesConfiguration sends policies and approvals to the operator for validation.
 	PoliciesConfiguration = "countersign-policies"
+	// ApprovalsConfiguration sends approvals to the operator, which records who decides. It is a mutating one.
+	ApprovalsConfiguration = "countersign-approvals"
 )
 
 // Paths at which the webhook server answers.
@@ -29,6 +31,9 @@ const (
 	ObservePath = "/observe"
 	// PoliciesPath is for policies.
 	PoliciesPath = "/policies"
+	// StampPath and ApprovalsPath are for approvals: to record verdicts, and to validate.
+	StampPath     = "/approvals/stamp"
+	ApprovalsPath = "/approvals/validate"
 )
 
 // webhookTimeout is how long the API server waits for an answer, in seconds.
@@ -155,11 +160,34 @@ func (d *delivery) actionWebhooks(e Endpoint, caBundle []byte) []admissionregist
 
 // policyWebhooks are the entries of the policies configuration: for everybody, whatever their rights.
 func policyWebhooks(e Endpoint, caBundle []byte) []admissionregistrationv1.ValidatingWebhook {
-	return []admissionregistrationv1.ValidatingWebhook{entry("policies", e.clientConfig(PoliciesPath, caBundle),
-		admissionregistrationv1.Fail, []admissionregistrationv1.RuleWithOperations{{
-			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update},
-			Rule:       rule(v1alpha1.GroupName, v1alpha1.GroupVersion.Version, "agentactionpolicies"),
-		}}, admissionregistrationv1.SideEffectClassNone)}
+	return []admissionregistrationv1.ValidatingWebhook{
+		entry("policies", e.clientConfig(PoliciesPath, caBundle), admissionregistrationv1.Fail, writes("agentactionpolicies"),
+			admissionregistrationv1.SideEffectClassNone),
+		entry("approvals", e.clientConfig(ApprovalsPath, caBundle), admissionregistrationv1.Fail,
+			writes("actionapprovals", "actionapprovals/status"), admissionregistrationv1.SideEffectClassNone),
+	}
+}
+
+// approvalWebhooks are the entries of the mutating configuration. It is not called again after other webhooks: what
+// these change, the validating entry refuses.
+func approvalWebhooks(e Endpoint, caBundle []byte) []admissionregistrationv1.MutatingWebhook {
+	v := entry("stamp", e.clientConfig(StampPath, caBundle), admissionregistrationv1.Fail, writes("actionapprovals"),
+		admissionregistrationv1.SideEffectClassNone)
+	return []admissionregistrationv1.MutatingWebhook{{
+		Name: v.Name, ClientConfig: v.ClientConfig, Rules: v.Rules, FailurePolicy: v.FailurePolicy, MatchPolicy: v.MatchPolicy,
+		NamespaceSelector: v.NamespaceSelector, ObjectSelector: v.ObjectSelector, SideEffects: v.SideEffects,
+		TimeoutSeconds: v.TimeoutSeconds, AdmissionReviewVersions: v.AdmissionReviewVersions,
+		ReinvocationPolicy: new(admissionregistrationv1.NeverReinvocationPolicy),
+	}}
+}
+
+// writes are the creates and updates of Countersign's own resources, by everybody.
+func writes(resources ...string) []admissionregistrationv1.RuleWithOperations {
+	r := rule(v1alpha1.GroupName, v1alpha1.GroupVersion.Version, resources[0])
+	r.Resources = resources
+	return []admissionregistrationv1.RuleWithOperations{{
+		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update}, Rule: r,
+	}}
 }
 
 func everything() []admissionregistrationv1.RuleWithOperations {

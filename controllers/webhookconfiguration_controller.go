@@ -53,47 +53,75 @@ func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reco
 	}
 	switch req.Name {
 	case ActionsConfiguration:
-		return reconcile.Result{}, r.ensure(ctx, req.Name, r.deliveries.of(set).actionWebhooks(r.Endpoint, bundle))
+		return reconcile.Result{}, r.ensure(ctx, validating(req.Name, r.deliveries.of(set).actionWebhooks(r.Endpoint, bundle)))
 	case PoliciesConfiguration:
-		return reconcile.Result{}, r.ensure(ctx, req.Name, policyWebhooks(r.Endpoint, bundle))
+		return reconcile.Result{}, r.ensure(ctx, validating(req.Name, policyWebhooks(r.Endpoint, bundle)))
+	case ApprovalsConfiguration:
+		return reconcile.Result{}, r.ensure(ctx, &admissionregistrationv1.MutatingWebhookConfiguration{
+			ObjectMeta: metav1.ObjectMeta{Name: req.Name}, Webhooks: approvalWebhooks(r.Endpoint, bundle),
+		})
 	}
 	return reconcile.Result{}, nil
 }
 
+func validating(name string, hooks []admissionregistrationv1.ValidatingWebhook) client.Object {
+	return &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}, Webhooks: hooks}
+}
+
 // ensure creates or repairs one configuration. The owner's UID is read live each time: a configuration that outlives
 // its release would refuse agents for ever, and an owner that is gone must be heard of.
-func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, name string, hooks []admissionregistrationv1.ValidatingWebhook) error {
+func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, desired client.Object) error {
 	owners, err := r.ownerReferences(ctx)
 	if err != nil {
 		return err
 	}
-	stored := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	err = r.Client.Get(ctx, client.ObjectKey{Name: name}, stored)
-	absent := apierrors.IsNotFound(err)
-	if err != nil && !absent {
-		return fmt.Errorf("reading webhook configuration %s: %w", name, err)
+	stored, ok := desired.DeepCopyObject().(client.Object)
+	if !ok {
+		return fmt.Errorf("copying webhook configuration %s: it is no object", desired.GetName())
 	}
-	desired := stored.DeepCopy()
-	desired.Name, desired.Webhooks, desired.Labels, desired.OwnerReferences = name, hooks, managedBy, owners
-	if !absent && equality.Semantic.DeepEqual(stored, desired) {
+	desired.SetLabels(managedBy)
+	desired.SetOwnerReferences(owners)
+	err = r.Client.Get(ctx, client.ObjectKeyFromObject(desired), stored)
+	if apierrors.IsNotFound(err) {
+		return r.write(ctx, desired, true)
+	}
+	if err != nil {
+		return fmt.Errorf("reading webhook configuration %s: %w", desired.GetName(), err)
+	}
+	if sameConfiguration(stored, desired) {
 		return nil
 	}
-	return r.write(ctx, desired, absent)
+	desired.SetResourceVersion(stored.GetResourceVersion())
+	return r.write(ctx, desired, false)
 }
 
-func (r *WebhookConfigurationReconciler) write(
-	ctx context.Context, desired *admissionregistrationv1.ValidatingWebhookConfiguration, create bool,
-) error {
-	ctrl.LoggerFrom(ctx).Info("Writing webhook configuration", "entries", len(desired.Webhooks), "create", create)
-	configurationWrites.WithLabelValues(desired.Name).Inc()
-	store := r.Client.Update
-	if create {
-		store = func(ctx context.Context, o client.Object, _ ...client.UpdateOption) error {
-			return r.Client.Create(ctx, o)
-		}
+// sameConfiguration compares what the operator sets.
+func sameConfiguration(stored, desired client.Object) bool {
+	return equality.Semantic.DeepEqual(stored.GetLabels(), desired.GetLabels()) &&
+		equality.Semantic.DeepEqual(stored.GetOwnerReferences(), desired.GetOwnerReferences()) &&
+		equality.Semantic.DeepEqual(hooksOf(stored), hooksOf(desired))
+}
+
+func hooksOf(o client.Object) any {
+	switch configuration := o.(type) {
+	case *admissionregistrationv1.ValidatingWebhookConfiguration:
+		return configuration.Webhooks
+	case *admissionregistrationv1.MutatingWebhookConfiguration:
+		return configuration.Webhooks
+	default:
+		return nil
 	}
-	if err := store(ctx, desired); err != nil {
-		return fmt.Errorf("writing webhook configuration %s: %w", desired.Name, err)
+}
+
+func (r *WebhookConfigurationReconciler) write(ctx context.Context, desired client.Object, create bool) error {
+	ctrl.LoggerFrom(ctx).Info("Writing webhook configuration", "create", create)
+	configurationWrites.WithLabelValues(desired.GetName()).Inc()
+	store := func() error { return r.Client.Update(ctx, desired) }
+	if create {
+		store = func() error { return r.Client.Create(ctx, desired) }
+	}
+	if err := store(); err != nil {
+		return fmt.Errorf("writing webhook configuration %s: %w", desired.GetName(), err)
 	}
 	return nil
 }
@@ -114,10 +142,11 @@ func (r *WebhookConfigurationReconciler) ownerReferences(ctx context.Context) ([
 
 // SetupWithManager watches the configurations and the registry.
 func (r *WebhookConfigurationReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	names := []string{ActionsConfiguration, PoliciesConfiguration}
+	names := []string{ActionsConfiguration, PoliciesConfiguration, ApprovalsConfiguration}
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("webhookconfiguration").
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, &handler.EnqueueRequestForObject{}).
+		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, &handler.EnqueueRequestForObject{}).
 		WatchesRawSource(registryUpdates(r.Registry, func([]string) []string { return names })).
 		Complete(r)
 }

@@ -8,6 +8,7 @@ import (
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
@@ -25,6 +26,8 @@ type ActionWebhook struct {
 	Cluster *Cluster
 	// Hasher gives the key under which actions are hashed; an error means that there is none yet.
 	Hasher func() (action.Hasher, error)
+	// Approvals are asked where a decision needs consent.
+	Approvals *Approvals
 	// Recorder keeps every decision on a governed action.
 	Recorder *Recorder
 	// Clock tells the instant of a decision.
@@ -78,7 +81,26 @@ func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Ti
 	v.action = in.Action
 	v.decision = set.Decide(in)
 	v.hash = hasher.Hash(in.Action)
+	if err := w.consent(ctx, in, &v, hasher); err != nil {
+		v.decision = w.failure(policy.InternalError, err.Error())
+	}
 	return v
+}
+
+// consent asks the approvals where the decision does, and ends those that the action takes the ground from.
+func (w *ActionWebhook) consent(ctx context.Context, in policy.Input, v *verdict, hasher action.Hasher) error {
+	if w.ObserveOnly || !v.decision.Governed {
+		return nil
+	}
+	if v.decision.Outcome == policy.Ask {
+		if err := w.Approvals.Consult(ctx, in, v, hasher); err != nil {
+			return err
+		}
+	}
+	if v.decision.Outcome == policy.Allow && in.Action.Operation == v1alpha1.OperationUpdate && !in.Action.Empty() {
+		return w.Approvals.Disturb(ctx, v)
+	}
+	return nil
 }
 
 // input collects what the decision depends on.

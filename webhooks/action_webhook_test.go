@@ -139,7 +139,7 @@ func testRoutes(t *testing.T, e *environment) {
 	allowed(t, patch(t.Context(), agent, web, types.StrategicMergePatchType, `{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))
 	lines := e.operator.DecisionLines(t, namespace)
 	if !slices.ContainsFunc(lines, func(l string) bool {
-		return strings.Contains(l, `"outcome":"Allow"`) && strings.Contains(l, `"task":"roll-images"`)
+		return strings.Contains(l, `"outcome":"Allow"`) && strings.Contains(l, `"task":"p-`+namespace+`/roll-images"`)
 	}) {
 		t.Errorf("no line records the allowed action: %v", lines)
 	}

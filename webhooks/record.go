@@ -47,6 +47,7 @@ type Record struct {
 	Obstacles []ObstacleRecord `json:"obstacles,omitempty"`
 	Policies  []PolicyRecord   `json:"policies,omitempty"`
 	Task      string           `json:"task,omitempty"`
+	Approval  string           `json:"approval,omitempty"`
 	OpensAt   *time.Time       `json:"opensAt,omitempty"`
 	Observed  []ObservedRecord `json:"observed,omitempty"`
 }
@@ -145,7 +146,7 @@ func recordOf(v *verdict) Record {
 	d := &v.decision
 	record := Record{
 		Actor: ActorRecord(v.request.Actor), Action: actionRecord(v), Outcome: d.Outcome,
-		Obstacles: obstacleRecords(d.Obstacles), Task: d.TaskName(),
+		Obstacles: obstacleRecords(d.Obstacles), Task: d.TaskName(), Approval: d.Approval,
 	}
 	for _, p := range d.Policies {
 		record.Policies = append(record.Policies, PolicyRecord{

@@ -71,6 +71,7 @@ func auditAnnotations(v *verdict) map[string]string {
 	add("reasons", strings.Join(d.Reasons(), ","))
 	add("policy", policyHashes(d))
 	add("task", d.TaskName())
+	add("approval", d.Approval)
 	if !d.Remedy.Wait.IsZero() {
 		add("opens-at", d.Remedy.Wait.UTC().Format(time.RFC3339))
 	}

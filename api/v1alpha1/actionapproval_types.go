@@ -410,12 +410,14 @@ type ActionApprovalStatus struct {
 }
 
 // UseOutcome says what became of a use.
-// +kubebuilder:validation:Enum=Admitted;Stored;Returned
+// +kubebuilder:validation:Enum=Admitted;Closed;Stored;Returned
 type UseOutcome string
 
 const (
 	// UseAdmitted means that the action was admitted and that its result is not known yet.
 	UseAdmitted UseOutcome = "Admitted"
+	// UseClosed means that the attempt is given up: no further review of it is admitted.
+	UseClosed UseOutcome = "Closed"
 	// UseStored means that the action was stored.
 	UseStored UseOutcome = "Stored"
 	// UseReturned means that the action was provably not stored, and the use was given back.
@@ -435,7 +437,7 @@ type ApprovalUse struct {
 	// object is what was acted upon.
 	// +optional
 	Object *UsedObject `json:"object,omitempty"`
-	// outcome is Admitted, Stored or Returned.
+	// outcome is Admitted, Closed, Stored or Returned.
 	// +optional
 	Outcome UseOutcome `json:"outcome,omitempty"`
 }

@@ -35,7 +35,6 @@ func (c *compiler) requireKnown(v v1alpha1.Verdict, names []v1alpha1.Requirement
 	switch v {
 	case "", v1alpha1.Deny:
 	case v1alpha1.RequireApproval:
-		c.unavailable(at.Child(verdictField))
 	default:
 		c.fail(field.NotSupported(at.Child(verdictField), v, []v1alpha1.Verdict{v1alpha1.Deny, v1alpha1.RequireApproval}))
 	}
@@ -64,15 +63,11 @@ func (c *compiler) hasRequirement(name v1alpha1.RequirementName) bool {
 }
 
 func (c *compiler) compileApproval(spec *field.Path) {
-	if c.spec.OutOfScope == v1alpha1.OutOfScopeRequireApproval {
-		c.unavailable(spec.Child("outOfScope"))
-	}
 	c.requirementNames(c.spec.OutOfScopeRequirements, spec.Child("outOfScopeRequirements"))
 	a, at := c.spec.Approval, spec.Child("approval")
 	if a == nil {
 		return
 	}
-	c.unavailable(at)
 	c.checkDuration(a.ValidFor, at.Child("validFor"), maxValidity)
 	c.checkDuration(a.RequestExpiresAfter, at.Child("requestExpiresAfter"), maxValidity)
 	seen := map[v1alpha1.RequirementName]bool{}

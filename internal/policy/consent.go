@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -99,7 +100,9 @@ func (d *Decision) Consent() Consent {
 		if o.Verdict != v1alpha1.RequireApproval || p == nil {
 			continue
 		}
-		c.Reasons = append(c.Reasons, ConsentReason{Type: o.Reason, Policy: p.Name, PolicyUID: p.UID, Task: o.Task, Name: o.Name})
+		c.Reasons = append(c.Reasons, ConsentReason{
+			Type: o.Reason, Policy: p.Name, PolicyUID: p.UID, Task: o.Task, Name: cmp.Or(o.consentName, o.Name),
+		})
 		c.add(p, d.taskOf(p), o.requirements)
 	}
 	slices.SortFunc(c.Reasons, compareReasons)
@@ -190,4 +193,37 @@ func (p *Policy) ConsentHash(task string) string {
 	meaning.Subjects = nil
 	meaning.Tasks = slices.DeleteFunc(meaning.Tasks, func(t v1alpha1.Task) bool { return t.Name != task })
 	return hashSpec(meaning)
+}
+
+// Pending says whether one of the reasons still stands that only time takes away: those for which people were asked
+// in vain once their windows are open. Reasons of other kinds always stand, and so do those whose policy is unknown.
+func (s *Set) Pending(reasons []v1alpha1.ApprovalReason, now time.Time) bool {
+	for _, r := range reasons {
+		p := s.Policy(r.Policy)
+		if p == nil || !p.opened(r, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// opened says whether a restriction of time has passed.
+func (p *Policy) opened(r v1alpha1.ApprovalReason, now time.Time) bool {
+	switch Reason(r.Type) {
+	case ChangeWindowClosed:
+		g := p.timing.gate
+		if t := p.task(r.Task); r.Task != "" && t != nil {
+			g = t.gate
+		}
+		return g != nil && g.calendar.Open(now)
+	case FreezeActive:
+		for i := range p.timing.freezes {
+			if f := &p.timing.freezes[i]; f.names[0] == r.Name && !f.calendar.Open(now) {
+				return false
+			}
+		}
+		return true
+	default:
+		return false
+	}
 }

@@ -38,6 +38,8 @@ const (
 	FieldOutOfScope Reason = "FieldOutOfScope"
 	// ServiceAccountOutOfScope means that pods would run as an account that the nearest task does not cover.
 	ServiceAccountOutOfScope Reason = "ServiceAccountOutOfScope"
+	// ApprovalUnusable means that there is an approval which does not let the action pass.
+	ApprovalUnusable Reason = "ApprovalUnusable"
 	// ApprovalRequired means that a task asks for consent to every use.
 	ApprovalRequired Reason = "ApprovalRequired"
 	// ReservedAction means that no agent may ever do this.
@@ -79,6 +81,8 @@ type Decision struct {
 	Remedy Remedy
 	// Policy and Task name the task that covers the action; empty where none does.
 	Policy, Task string
+	// Approval names, by namespace and name, the approval under which the action passes or for which it waits.
+	Approval string
 	// Policies are those that govern the action.
 	Policies []*Policy
 	// Shadows are the Warn and Audit policies under which the outcome would be another.
@@ -111,6 +115,8 @@ type Obstacle struct {
 	Fields []string
 	// requirements are whom it asks; none means the policy's first one.
 	requirements []v1alpha1.RequirementName
+	// consentName names the restriction in an approval, where Name depends on the moment.
+	consentName string
 }
 
 // isTime says that waiting takes the obstacle away.

@@ -39,10 +39,17 @@ func (d *Decision) next() string {
 	if !d.Remedy.Wait.IsZero() {
 		steps = append(steps, "WAIT until "+d.Remedy.Wait.Format(time.RFC3339))
 	}
+	alternatives := make([]string, 0, 2)
 	if len(steps) > 0 {
-		return strings.Join(steps, " AND ")
+		alternatives = append(alternatives, strings.Join(steps, " AND "))
 	}
-	return d.dead()
+	if d.Remedy.Ask != "" {
+		alternatives = append(alternatives, "ASK: "+d.Remedy.Ask)
+	}
+	if len(alternatives) == 0 {
+		return d.dead()
+	}
+	return strings.Join(alternatives, " OR ")
 }
 
 // dead says who can help where the actor cannot.
@@ -62,7 +69,7 @@ func (d *Decision) dead() string {
 		}
 	}
 	if d.Outcome == Ask {
-		return "STOP: this needs an approval, and this version of Countersign cannot grant one yet"
+		return "STOP: this needs an approval, and no request for one could be opened"
 	}
 	return "STOP: waiting or retrying does not help; a person must do it, or change the policy"
 }
@@ -72,6 +79,9 @@ func (d *Decision) tail(hash string) string {
 	fields := []string{"countersign decision=" + string(d.Outcome), "reasons=" + strings.Join(d.Reasons(), ",")}
 	if names := d.PolicyNames(); len(names) > 0 {
 		fields = append(fields, "policy="+strings.Join(names[:min(len(names), maxListed)], ","))
+	}
+	if d.Approval != "" {
+		fields = append(fields, "approval="+d.Approval)
 	}
 	if !d.Remedy.Wait.IsZero() {
 		fields = append(fields, "opensAt="+d.Remedy.Wait.UTC().Format(time.RFC3339))

@@ -12,10 +12,12 @@ type Remedy struct {
 	Narrow []string
 	// Wait is the instant from which the action passes. Zero: it need not wait.
 	Wait time.Time
+	// Ask says in words what to do about consent. Empty: consent does not help, or cannot be had.
+	Ask string
 }
 
 // IsZero says that nothing the actor can do lets the action pass.
-func (r Remedy) IsZero() bool { return len(r.Narrow) == 0 && r.Wait.IsZero() }
+func (r Remedy) IsZero() bool { return len(r.Narrow) == 0 && r.Wait.IsZero() && r.Ask == "" }
 
 // remedy finds what suffices: to narrow the action to the fields of the nearest task, to wait, or both. The
 // result is only what makes every obstacle go away.

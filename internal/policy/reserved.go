@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -10,7 +11,7 @@ import (
 // reserved says why no agent may ever do an action, or is empty. No task covers and no approval waives it.
 func (s *Set) reserved(a *action.Action) string {
 	switch {
-	case a.Group == v1alpha1.GroupName:
+	case a.Group == v1alpha1.GroupName && !justifies(a):
 		return "no agent may change Countersign's own objects"
 	case s.operator.Namespace != "" && (a.Namespace == s.operator.Namespace || isNamespace(a) && a.Name == s.operator.Namespace):
 		return "no agent may change Countersign's own namespace"
@@ -32,10 +33,21 @@ func (s *Set) ownRights(a *action.Action) bool {
 		labels["app.kubernetes.io/name"] == "countersign"
 }
 
+// justifies says whether an action changes nothing but the words with which a requester justifies a request. The
+// webhook of approvals sees to it that these are the requester's own.
+func justifies(a *action.Action) bool {
+	return a.Group == v1alpha1.GroupName && a.Resource == "actionapprovals" && a.Subresource == "" &&
+		a.Operation == v1alpha1.OperationUpdate && !slices.ContainsFunc(a.Changes, func(c action.Change) bool {
+		return c.Path.String() != "spec.justification"
+	})
+}
+
 // neverGoverned says that an action is part of how every client works: recording events, asking for one's own
 // rights, and leader election in one's own namespace.
 func neverGoverned(a *action.Action) bool {
 	switch {
+	case justifies(a):
+		return true
 	case a.Resource == "events" && (a.Group == "" || a.Group == "events.k8s.io"):
 		return a.Operation == v1alpha1.OperationCreate || a.Operation == v1alpha1.OperationUpdate
 	case a.Group == "authorization.k8s.io" || a.Group == "authentication.k8s.io":

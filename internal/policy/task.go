@@ -59,7 +59,9 @@ func (c *compiler) compileTask(t *v1alpha1.Task, at *field.Path) *task {
 	if t.Approval != nil {
 		compiled.always = t.Approval.When == v1alpha1.ApprovalAlways
 		compiled.requirements, compiled.validFor = t.Approval.Requirements, orDefault(t.Approval.ValidFor, 0)
-		c.unavailable(at.Child("approval"))
+		if t.Approval.Covers == v1alpha1.ApprovalCoversTask {
+			c.unavailable(at.Child("approval", "covers"))
+		}
 		c.checkDuration(t.Approval.ValidFor, at.Child("approval", "validFor"), maxValidity)
 		c.requirementNames(t.Approval.Requirements, at.Child("approval", "requirements"))
 	}

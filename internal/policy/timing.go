@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -85,7 +86,10 @@ func orDeny(v v1alpha1.Verdict) v1alpha1.Verdict {
 
 // closed is the obstacle of change windows of which none is open.
 func (g *gate) closed(policy, task string, now time.Time) Obstacle {
-	o := Obstacle{Reason: ChangeWindowClosed, Verdict: g.verdict, Policy: policy, Task: task, requirements: g.requirements}
+	o := Obstacle{
+		Reason: ChangeWindowClosed, Verdict: g.verdict, Policy: policy, Task: task,
+		requirements: g.requirements, consentName: g.consentName(),
+	}
 	owner := "policy " + policy
 	if task != "" {
 		owner = "task " + task + ", " + owner
@@ -96,6 +100,15 @@ func (g *gate) closed(policy, task string, now time.Time) Obstacle {
 		o.Detail = "change window closed (" + owner + "): next opens " + at.Format(time.RFC3339) + " (" + o.Name + ")"
 	}
 	return o
+}
+
+// maxConsentName bounds the name of a reason in an approval.
+const maxConsentName = 253
+
+// consentName names all the windows, of which none is open: which of them is next depends on the moment.
+func (g *gate) consentName() string {
+	names := strings.Join(g.names, ",")
+	return names[:min(len(names), maxConsentName)]
 }
 
 // openAt names the windows that are open at an instant.

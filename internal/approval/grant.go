@@ -1,0 +1,51 @@
+package approval
+
+import (
+	"time"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+)
+
+// Stamp does what the mutating webhook does to an update: it moves spec.decision of new to spec.decisions with the
+// identity of the caller and the time, and takes spec.decision out of managedFields, so that the next person's apply
+// does not conflict. A verdict that repeats the caller's standing one is dropped. It says whether it changed new.
+//
+// It judges nothing: ValidateUpdate does, after every other webhook.
+func Stamp(old, updated *v1alpha1.ActionApproval, caller Caller, now time.Time) bool {
+	decision := updated.Spec.Decision
+	if decision == nil {
+		return false
+	}
+	updated.Spec.Decision = nil
+	disown(updated)
+	identity := caller.identity()
+	if last := lastOf(&old.Spec, &identity); last == nil || !repeats(decision, last) {
+		updated.Spec.Decisions = append(updated.Spec.Decisions, v1alpha1.RecordedDecision{
+			Verdict: decision.Verdict, Comment: decision.Comment, Limits: decision.Limits.DeepCopy(),
+			Approver: identity, Time: stamp(now),
+		})
+	}
+	return true
+}
+
+// lastOf is the last verdict of a person, nil where there is none.
+func lastOf(spec *v1alpha1.ActionApprovalSpec, who *v1alpha1.ApproverIdentity) *v1alpha1.RecordedDecision {
+	for i := len(spec.Decisions) - 1; i >= 0; i-- {
+		if samePerson(&spec.Decisions[i].Approver, who) {
+			return &spec.Decisions[i]
+		}
+	}
+	return nil
+}
+
+// repeats says whether a verdict adds nothing to an earlier one of the same person. Another comment alone does not.
+func repeats(d *v1alpha1.Decision, last *v1alpha1.RecordedDecision) bool {
+	return d.Verdict == last.Verdict && limitsOf(d.Limits) == limitsOf(last.Limits)
+}
+
+func limitsOf(l *v1alpha1.DecisionLimits) v1alpha1.DecisionLimits {
+	if l == nil {
+		return v1alpha1.DecisionLimits{}
+	}
+	return *l
+}

@@ -1,0 +1,115 @@
+package webhooks
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	admissionv1 "k8s.io/api/admission/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+// clockTolerance is how far the stamp of a verdict may be from the time at which another replica looks at it.
+const clockTolerance = 10 * time.Second
+
+// ApprovalWebhook guards approvals: as the mutating webhook it records verdicts with the identity of whoever gives
+// them, and as the validating one it sees to it that nothing else changes.
+type ApprovalWebhook struct {
+	// Approvals asks whether somebody may approve.
+	Approvals *Approvals
+	// Self is whom the operator acts as.
+	Self policy.Identity
+}
+
+// StampHandler is the mutating webhook.
+func (w *ApprovalWebhook) StampHandler() admission.Handler { return admission.HandlerFunc(w.stamp) }
+
+// ValidateHandler is the validating webhook.
+func (w *ApprovalWebhook) ValidateHandler() admission.Handler {
+	return admission.HandlerFunc(w.validate)
+}
+
+func (w *ApprovalWebhook) stamp(_ context.Context, r admission.Request) admission.Response {
+	if r.Operation != admissionv1.Update {
+		return admission.Allowed("")
+	}
+	old, updated, err := decodeBoth(&r)
+	if err != nil {
+		return admission.Errored(http.StatusBadRequest, err)
+	}
+	caller := approval.Caller{Actor: actorOf(r.UserInfo)}
+	if !approval.Stamp(old, updated, caller, w.Approvals.Clock.Now()) {
+		return admission.Allowed("")
+	}
+	stamped, err := json.Marshal(updated)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, err)
+	}
+	return admission.PatchResponseFromRaw(r.Object.Raw, stamped)
+}
+
+func (w *ApprovalWebhook) validate(ctx context.Context, r admission.Request) admission.Response {
+	old, updated, err := decodeBoth(&r)
+	if err != nil {
+		return admission.Errored(http.StatusBadRequest, err)
+	}
+	caller := approval.Caller{Actor: actorOf(r.UserInfo), Operator: r.UserInfo.Username == w.Self.Username}
+	if set := w.Approvals.Registry.Set(); set != nil {
+		caller.Governed = set.Governs(caller.Actor)
+	}
+	// Only who gives a verdict is asked for the right to.
+	if len(updated.Spec.Decisions) > len(old.Spec.Decisions) {
+		if caller.MayApprove, err = w.Approvals.mayApprove(ctx, r.Namespace, caller.Actor); err != nil {
+			return admission.Errored(http.StatusInternalServerError, err)
+		}
+	}
+	return answer(w.problems(&r, old, updated, caller), updated.Name)
+}
+
+// problems are what is wrong with a write of an approval.
+func (w *ApprovalWebhook) problems(r *admission.Request, old, updated *v1alpha1.ActionApproval, caller approval.Caller) field.ErrorList {
+	now := w.Approvals.Clock.Now()
+	switch {
+	case r.SubResource != "" && caller.Operator, r.Operation == admissionv1.Create && caller.Operator:
+		return nil
+	case r.SubResource != "":
+		return field.ErrorList{field.Forbidden(field.NewPath("status"), "only Countersign writes the status of approvals")}
+	case r.Operation == admissionv1.Create:
+		return approval.ValidateCreate(updated, caller, approval.Terms{}, now, clockTolerance)
+	default:
+		return approval.ValidateUpdate(old, updated, caller, now, clockTolerance)
+	}
+}
+
+func answer(errs field.ErrorList, name string) admission.Response {
+	if len(errs) == 0 {
+		return admission.Allowed("")
+	}
+	slices.SortFunc(errs, func(a, b *field.Error) int { return slices.Compare([]string{a.Field}, []string{b.Field}) })
+	status := apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("ActionApproval").GroupKind(), name, errs).Status()
+	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status}}
+}
+
+// decodeBoth reads the approval before and after; on a CREATE the one before is empty.
+func decodeBoth(r *admission.Request) (old, updated *v1alpha1.ActionApproval, err error) {
+	old, updated = &v1alpha1.ActionApproval{}, &v1alpha1.ActionApproval{}
+	if err := json.Unmarshal(r.Object.Raw, updated); err != nil {
+		return nil, nil, fmt.Errorf("decoding the approval: %w", err)
+	}
+	if len(r.OldObject.Raw) == 0 {
+		return old, updated, nil
+	}
+	if err := json.Unmarshal(r.OldObject.Raw, old); err != nil {
+		return nil, nil, fmt.Errorf("decoding the approval as it was: %w", err)
+	}
+	return old, updated, nil
+}

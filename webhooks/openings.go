@@ -1,0 +1,129 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/flowcontrol"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/approval"
+)
+
+// open finds or opens the request for an action that no approval lets pass.
+func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionApproval) error {
+	now := a.Clock.Now()
+	if denied, until := approval.Cooling(known, &p.request, now); denied != nil {
+		p.refuse(denied, "people refused this; it cannot be asked for again before "+until.UTC().Format(time.RFC3339))
+		return nil
+	}
+	if p.in.Action.DryRun {
+		p.v.decision.Remedy.Ask = "the same command without dry run opens a request for approval"
+		return nil
+	}
+	if stale, err := a.stale(ctx, p); err != nil || stale {
+		return err // the API server comes again
+	}
+	found, err := a.locate(ctx, p, now)
+	if err != nil {
+		return err
+	}
+	if found != nil {
+		p.standing(found, now)
+		return nil
+	}
+	if why := a.bounded(p, known, now); why != "" {
+		p.v.decision.Remedy.Ask = why
+		return nil
+	}
+	return a.create(ctx, p, now)
+}
+
+// standing says what an approval means that the cache did not show yet.
+func (p *plea) standing(found *v1alpha1.ActionApproval, now time.Time) {
+	switch state := approval.Evaluate(found, now); state {
+	case approval.Pending:
+		p.wait(found)
+	case approval.Approved:
+		p.v.decision.Approval = nameOf(found)
+		p.v.decision.Remedy.Ask = "approval " + nameOf(found) + " is granted, repeat the same command"
+	default:
+		p.refuse(found, string(state))
+	}
+}
+
+// locate follows the chain of earlier requests for the same thing to the one that waits; nil where none does.
+func (a *Approvals) locate(ctx context.Context, p *plea, now time.Time) (*v1alpha1.ActionApproval, error) {
+	var failure error
+	found := p.request.Locate(func(name string) *v1alpha1.ActionApproval {
+		live := &v1alpha1.ActionApproval{}
+		if err := a.Live.Get(ctx, client.ObjectKey{Namespace: p.request.Namespace(), Name: name}, live); err != nil {
+			failure = client.IgnoreNotFound(err)
+			return nil
+		}
+		return live
+	}, now)
+	return found, failure
+}
+
+// bounded says why no request may be opened now. An agent in a loop writes nothing after the first.
+func (a *Approvals) bounded(p *plea, known []*v1alpha1.ActionApproval, now time.Time) string {
+	pending := 0
+	for _, k := range known {
+		if approval.Evaluate(k, now) == approval.Pending {
+			pending++
+		}
+	}
+	if pending >= maxPending {
+		return fmt.Sprintf("%d requests of this account wait for people already, no further one is opened", pending)
+	}
+	if !a.limiter(p.in.Action.Actor.Username).TryAccept() {
+		return "this account opens requests too fast, repeat the same command in some seconds"
+	}
+	return ""
+}
+
+func (a *Approvals) limiter(username string) flowcontrol.PassiveRateLimiter {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.limiters == nil || len(a.limiters) >= maxLimiters {
+		a.limiters = map[string]flowcontrol.PassiveRateLimiter{}
+	}
+	if a.limiters[username] == nil {
+		a.limiters[username] = flowcontrol.NewTokenBucketPassiveRateLimiter(openingRate, openingBurst)
+	}
+	return a.limiters[username]
+}
+
+// create opens the request. Where another replica was first, that one is it.
+func (a *Approvals) create(ctx context.Context, p *plea, now time.Time) error {
+	opened, err := p.request.Build(now)
+	if err != nil {
+		return err
+	}
+	err = a.Client.Create(ctx, opened)
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return fmt.Errorf("opening a request for approval: %w", err)
+	}
+	if err == nil {
+		a.event(opened, "Opened", "waiting for people to decide about what "+opened.Spec.Requester.Username+" asks for")
+	}
+	p.wait(opened)
+	return nil
+}
+
+// liveVersion reads the resourceVersion of an action's object from the API server.
+func liveVersion(ctx context.Context, live client.Reader, a *action.Action) (string, error) {
+	object := &unstructured.Unstructured{}
+	object.SetGroupVersionKind(schema.GroupVersionKind{Group: a.Group, Version: a.Version, Kind: a.Kind})
+	if err := live.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: a.Name}, object); err != nil {
+		return "", fmt.Errorf("reading %s %s/%s: %w", a.Resource, a.Namespace, a.Name, err)
+	}
+	return object.GetResourceVersion(), nil
+}
