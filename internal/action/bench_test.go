@@ -2,6 +2,7 @@ package action
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,7 +11,7 @@ import (
 
 // BenchmarkNormalise measures what a review costs before any policy is looked at.
 func BenchmarkNormalise(b *testing.B) {
-	deployment, deploymentFacts := largeDeployment(b, 12)
+	deployment, deploymentFacts := largeDeployment(b, 18)
 	pods, podFacts := readReview(b, "pod-create.1")
 	pods.Object = []byte(manyContainers(b, string(pods.Object), 30))
 	debug, debugFacts := readReview(b, "pod-debug.1")
@@ -41,7 +42,7 @@ func BenchmarkNormalise(b *testing.B) {
 }
 
 func BenchmarkHash(b *testing.B) {
-	request, facts := largeDeployment(b, 12)
+	request, facts := largeDeployment(b, 18)
 	a, err := Normalise(request, facts)
 	if err != nil {
 		b.Fatal(err)
@@ -116,11 +117,11 @@ func manyContainers(tb testing.TB, raw string, n int) string {
 	}
 	object = with(object, containers, path...)
 	managers := asList(managedFields(object))
-	set := map[string]any(owned)
-	for i := len(path) - 1; i >= 0; i-- {
-		set = map[string]any{"f:" + path[i]: set}
+	set := owned
+	for _, name := range slices.Backward(path) {
+		set = map[string]any{"f:" + name: set}
 	}
-	managers[0] = with(managers[0].(map[string]any), union(at(managers[0].(map[string]any), "fieldsV1").V.(map[string]any), set), "fieldsV1")
+	managers[0] = with(managers[0].(map[string]any), merge(at(managers[0].(map[string]any), "fieldsV1").V.(map[string]any), set), "fieldsV1")
 	return canonicalText(object)
 }
 

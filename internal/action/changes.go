@@ -63,8 +63,12 @@ type frame struct {
 func diff(from, to map[string]any, skip func(at []frame, key string) bool) []Change {
 	d := differ{skip: skip}
 	d.maps(from, to)
-	slices.SortFunc(d.out, func(a, b Change) int { return a.Path.compare(b.Path) })
+	sortChanges(d.out)
 	return d.out
+}
+
+func sortChanges(changes []Change) {
+	slices.SortFunc(changes, func(a, b Change) int { return a.Path.compare(b.Path) })
 }
 
 // maps compares key by key.

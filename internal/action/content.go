@@ -44,10 +44,10 @@ func without(object map[string]any, names ...string) map[string]any {
 		return object
 	}
 	object = copied(object)
-	if len(names) == 1 {
+	if below, ok := object[names[0]].(map[string]any); ok && len(names) > 1 {
+		object[names[0]] = without(below, names[1:]...)
+	} else {
 		delete(object, names[0])
-		return object
 	}
-	object[names[0]] = without(object[names[0]].(map[string]any), names[1:]...)
 	return object
 }

@@ -28,7 +28,11 @@ var (
 //
 // Strings of the result share one copy of raw.
 func DecodeObject(raw []byte) (map[string]any, error) {
-	d := decoder{text: string(raw)}
+	return decodeObject(raw, maxDepth)
+}
+
+func decodeObject(raw []byte, depth int) (map[string]any, error) {
+	d := decoder{text: string(raw), left: depth}
 	if !utf8.ValidString(d.text) {
 		return nil, errNotUTF8
 	}
@@ -49,9 +53,10 @@ func DecodeObject(raw []byte) (map[string]any, error) {
 // decoder reads JSON text by recursive descent. encoding/json would do, but takes four times as long: it copies every
 // string and every key.
 type decoder struct {
-	text  string
-	at    int
-	depth int
+	text string
+	at   int
+	// left is how much deeper it may nest.
+	left int
 	// items holds the elements of the lists that are being read, so that each list is allocated once, at its size.
 	items []any
 	// buf holds a string with escapes while it is read.
@@ -123,7 +128,7 @@ func (d *decoder) literal() (any, error) {
 }
 
 func (d *decoder) enter() error {
-	if d.depth++; d.depth > maxDepth {
+	if d.left--; d.left < 0 {
 		return d.fail("nested too deeply")
 	}
 	d.at++
@@ -138,7 +143,7 @@ func (d *decoder) next(closing byte) (more bool, err error) {
 		return true, nil
 	case closing:
 		d.at++
-		d.depth--
+		d.left++
 		return false, nil
 	default:
 		return false, d.fail("no comma and no end")

@@ -129,7 +129,7 @@ func stricter(raw []byte, err error) bool {
 	case strings.Contains(text, "text after the object"):
 		return true // a decoder reads one value of several
 	default:
-		return strings.Contains(text, "not a JSON object") && bytes.Equal(bytes.TrimSpace(raw), []byte("null"))
+		return strings.Contains(text, "not a JSON object") && bytes.HasPrefix(bytes.TrimSpace(raw), []byte("null"))
 	}
 }
 

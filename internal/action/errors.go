@@ -8,12 +8,16 @@ import (
 type VersionError struct {
 	// Resource is plural, with its group: horizontalpodautoscalers.autoscaling.
 	Resource string
-	// Got is the version that came, Use the one to use, each with its group: autoscaling/v2.
+	// Got is the version that came, Use the one to use, each with its group: autoscaling/v2. Use is empty where the
+	// kind is not known.
 	Got, Use string
 }
 
 // Error names the version to use.
 func (e *VersionError) Error() string {
+	if e.Use == "" {
+		return fmt.Sprintf("reading %s: the preferred version is not known, and %s came", e.Resource, e.Got)
+	}
 	return fmt.Sprintf("reading %s: version %s is not the preferred one, use %s", e.Resource, e.Got, e.Use)
 }
 

@@ -1,7 +1,6 @@
 package action
 
 import (
-	"maps"
 	"slices"
 	"strings"
 )
@@ -46,9 +45,7 @@ var generatedV1 = map[[2]string]func(*creation){
 func (a *Action) asSent() map[string]any {
 	c := creation{object: a.New, sent: sentFields(a.New)}
 	c.drop("metadata", "managedFields")
-	if lastAppliedStands(isSecret(a.Group, a.Resource), a.New) {
-		c.drop("metadata", "annotations", lastAppliedKey)
-	}
+	c.object = withoutLastApplied(isSecret(a.Group, a.Resource), c.object)
 	if a.Subresource != "" {
 		if a.Resource == "serviceaccounts" && a.Subresource == "token" {
 			c.drop("metadata", "creationTimestamp") // the registry sets it for a token
@@ -89,9 +86,10 @@ func (c *creation) service() {
 		return
 	}
 	ports = slices.Clone(ports)
-	for i, port := range ports {
+	for i := range ports {
+		port, _ := ports[i].(map[string]any)
 		if id, ok := identify(servicePortKeys, port); ok && !c.sent(nodePortPath(id)) {
-			ports[i] = without(port.(map[string]any), "nodePort")
+			ports[i] = without(port, "nodePort")
 		}
 	}
 	c.object = with(c.object, ports, "spec", "ports")
@@ -186,7 +184,7 @@ func (c *creation) pod() {
 		return
 	}
 	volumes := slices.Clone(asList(at(spec, "volumes")))
-	volume := volumes[i].(map[string]any)
+	volume, _ := volumes[i].(map[string]any)
 	volumes[i] = with(volume, tokenVolumePrefix, "name")
 	spec = with(spec, volumes, "volumes")
 	for _, list := range []string{"containers", "initContainers"} {
@@ -231,36 +229,53 @@ func sentFields(object map[string]any) func(Path) bool {
 	if err != nil || len(owners) == 0 {
 		return func(Path) bool { return true }
 	}
-	sets := slices.Collect(maps.Values(owners))
+	var trees []*sentTree
+	for _, set := range owners {
+		trees = append(trees, treeOf(set))
+	}
 	return func(path Path) bool {
-		return slices.ContainsFunc(sets, func(set owned) bool { return holdsPath(set, path) })
+		return slices.ContainsFunc(trees, func(t *sentTree) bool { return t.holds(path) })
 	}
 }
 
-// holdsPath says whether a set holds the path, something under it, or something above it as a whole. What cannot be
-// read holds it.
-func holdsPath(set owned, path Path) bool {
-	if len(path) == 0 {
-		return true
-	}
+// sentTree is a set of managedFields, by the text of its path elements.
+type sentTree struct {
+	below map[string]*sentTree
+	// unknown says that it holds what cannot be read, or an element of a list by its value or position, which could
+	// be any.
+	unknown bool
+}
+
+func treeOf(set owned) *sentTree {
+	t := &sentTree{below: make(map[string]*sentTree, len(set))}
 	for element, v := range set {
 		if element == "." {
 			continue
 		}
 		segment, err := segmentOf(element)
 		below, isSet := v.(map[string]any)
-		switch {
-		case err != nil || !isSet || byPosition(segment):
+		if err != nil || !isSet || len(segment.Keys) == 1 && segment.Keys[0].Name == "" {
+			t.unknown = true
+			continue
+		}
+		t.below[Path{segment}.String()] = treeOf(below)
+	}
+	return t
+}
+
+// holds says whether the tree holds the path, something under it, or something above it as a whole.
+func (t *sentTree) holds(path Path) bool {
+	for _, segment := range path {
+		if t.unknown {
 			return true
-		case !segment.equal(path[0]):
-		case len(below) == 0 || holdsPath(below, path[1:]):
+		}
+		next, found := t.below[Path{segment}.String()]
+		if !found {
+			return false
+		}
+		if t = next; len(t.below) == 0 {
 			return true
 		}
 	}
-	return false
-}
-
-// byPosition says whether a segment is one of a set or by position, and so could be any element.
-func byPosition(s Segment) bool {
-	return len(s.Keys) == 1 && s.Keys[0].Name == ""
+	return true
 }

@@ -137,10 +137,7 @@ func (a *Action) withoutNoise() map[string]any {
 	if a.hasStatus {
 		object = without(object, "status")
 	}
-	if lastAppliedStands(isSecret(a.Group, a.Resource), object) {
-		object = without(object, "metadata", "annotations", lastAppliedKey)
-	}
-	return object
+	return withoutLastApplied(isSecret(a.Group, a.Resource), object)
 }
 
 // changes writes what an UPDATE changes.

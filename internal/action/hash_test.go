@@ -112,6 +112,7 @@ func TestRoutesHashEqual(t *testing.T) {
 	for name, tc := range map[string][2]string{
 		"scale and patch":                      {"deployment-scale.1", "deployment-patch-replicas.1"},
 		"scale and patch of a custom resource": {"gadget-scale.1", "gadget-patch.1"},
+		"create and apply":                     {"deployment-create.1", "deployment-apply.1"},
 		"delete and evict":                     {"pod-delete-evict.1", "pod-delete-evict.2"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -260,5 +261,81 @@ func TestRestartTimes(t *testing.T) {
 	other := fields("spec", "template", "metadata", "annotations", "example.com/restartedAt")
 	if hash(other, "2026-11-22T20:00:00Z") == hash(other, "2026-11-22T20:00:01Z") {
 		t.Error("a time in another annotation is not part of the hash")
+	}
+}
+
+// TestExposedService checks that what the server allocates for a Service of another type is not part of the hash, and
+// that a port which the requester chose is.
+func TestExposedService(t *testing.T) {
+	hash := func(port, set string) string {
+		before := `{"metadata":{},"spec":{"ports":[{"port":80,"protocol":"TCP"}]}}`
+		after := `{"metadata":{"managedFields":[` + entry("agent", "Update", "", set) + `]},"spec":{"clusterIP":"10.0.0.` + port +
+			`","clusterIPs":["10.0.0.` + port + `"],"ports":[{"port":80,"protocol":"TCP","nodePort":` + port + `},{"port":81,"protocol":"TCP","nodePort":1` + port + `}]}}`
+		a := updateOf(t, Request{Resource: "services"}, KindFacts{}, before, after)
+		a.Changes = slices.DeleteFunc(a.Changes, func(c Change) bool { return c.Path.compare(managedFieldsPath) == 0 })
+		return hasher.Hash(a)
+	}
+	for name, tc := range map[string]struct {
+		set  string
+		same bool
+	}{
+		"all allocated":     {set: `{"f:spec":{"f:type":{}}}`, same: true},
+		"a port sent":       {set: `{"f:spec":{"f:ports":{"k:{\"port\":80,\"protocol\":\"TCP\"}":{".":{},"f:nodePort":{}}}}}`},
+		"a new port sent":   {set: `{"f:spec":{"f:ports":{"k:{\"port\":81,\"protocol\":\"TCP\"}":{".":{},"f:nodePort":{}}}}}`},
+		"a new port added":  {set: `{"f:spec":{"f:ports":{"k:{\"port\":81,\"protocol\":\"TCP\"}":{".":{},"f:port":{}}}}}`, same: true},
+		"an address sent":   {set: `{"f:spec":{"f:clusterIP":{}}}`},
+		"the addresses too": {set: `{"f:spec":{"f:clusterIPs":{}}}`},
+		"nothing is known":  {set: `{"x:":{}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := hash("3", tc.set) == hash("4", tc.set); got != tc.same {
+				t.Errorf("the same hash: %t", got)
+			}
+		})
+	}
+}
+
+// TestMovedOwnership checks that a change of managedFields is hashed by what moves: neither by its time, nor by what
+// controllers own in between.
+func TestMovedOwnership(t *testing.T) {
+	hash := func(controller, agent, set string) string {
+		left := entry("controller", "Update", controller, `{"f:status":{"f:`+controller+`":{}}}`)
+		return hasher.Hash(updateOf(t, ofDeployment, hasStatus, owning("1", `[`+left+`]`), owning("1", `[`+left+`,`+entry("agent", "Apply", agent, set)+`]`)))
+	}
+	first := hash("a", "2026-01-01T00:00:00Z", `{"f:spec":{"f:replicas":{}}}`)
+	if hash("b", "2026-01-02T00:00:00Z", `{"f:spec":{"f:replicas":{}}}`) != first {
+		t.Error("times or other owners are part of the hash")
+	}
+	if hash("a", "2026-01-01T00:00:00Z", `{"f:spec":{"f:paused":{}}}`) == first {
+		t.Error("what moves is not part of the hash")
+	}
+	junk := func(list string) string {
+		return hasher.Hash(updateOf(t, ofDeployment, hasStatus, owning("1", `[]`), owning("1", list)))
+	}
+	if junk(`{"a":1}`) == junk(`{"a":2}`) {
+		t.Error("what is no list is not part of the hash")
+	}
+}
+
+func TestOrderOfAddedElements(t *testing.T) {
+	hash := func(env string) string {
+		return hasher.Hash(updateOf(t, ofDeployment, hasStatus, `{"env":[{"name":"a"}]}`, `{"env":[{"name":"a"},`+env+`]}`))
+	}
+	if hash(`{"name":"b"},{"name":"c"}`) == hash(`{"name":"c"},{"name":"b"}`) {
+		t.Error("two orders have one hash")
+	}
+}
+
+// TestNumbersOfLiveObjects checks that a live object hashes as the same object in a review, whichever decoder read it.
+func TestNumbersOfLiveObjects(t *testing.T) {
+	of := func(number any) string {
+		return hasher.Hash(&Action{Operation: v1alpha1.OperationDelete, Old: map[string]any{"a": number}})
+	}
+	review := mustDecode(t, `{"a":1.5}`)
+	if of(1.5) != of(review["a"]) {
+		t.Error("a number has two hashes")
+	}
+	if of(int32(1)) == of(int32(2)) {
+		t.Error("numbers of an unknown type are one")
 	}
 }

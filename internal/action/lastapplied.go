@@ -31,18 +31,29 @@ func lastAppliedIsNoise(secret bool, change Change, object map[string]any, other
 	return holds(object, after, "") && leavesInside(diff(before, after, nil), others)
 }
 
-// lastAppliedStands says whether every leaf that an object's last-applied annotation names stands in the object.
-func lastAppliedStands(secret bool, object map[string]any) bool {
+// withoutLastApplied returns the object without its last-applied annotation where every leaf that this names stands in
+// the object: as if it had been created in another way.
+func withoutLastApplied(secret bool, object map[string]any) map[string]any {
 	annotation := at(object, "metadata", "annotations", lastAppliedKey)
 	applied, err := decodeLastApplied(annotation)
 	if err != nil || !annotation.Present {
-		return false
+		return object
 	}
 	if secret {
 		applied = stringDataAsData(applied)
 	}
-	return holds(object, applied, "")
+	if !holds(object, applied, "") {
+		return object
+	}
+	object = without(object, "metadata", "annotations", lastAppliedKey)
+	if len(asMap(at(object, "metadata", "annotations"))) == 0 {
+		object = without(object, "metadata", "annotations")
+	}
+	return object
 }
+
+// maxLastApplied bounds the annotation as the API server does all annotations of an object.
+const maxLastApplied = 256 << 10
 
 func decodeLastApplied(annotation Value) (map[string]any, error) {
 	if !annotation.Present {
@@ -52,7 +63,10 @@ func decodeLastApplied(annotation Value) (map[string]any, error) {
 	if !ok {
 		return nil, errNotObject
 	}
-	return DecodeObject([]byte(text))
+	if len(text) > maxLastApplied {
+		return nil, errNotObject
+	}
+	return decodeObject([]byte(text), maxFieldDepth)
 }
 
 // stringDataAsData does to a Secret what the API server does: stringData is data in plain text, and wins over it.

@@ -1,5 +1,7 @@
 package action
 
+import "slices"
+
 // listKeys says by which fields the elements of a list are told apart, by the name of the list; where it is missing,
 // by their name. The first entry that all elements have is taken. The names are those of the built-in kinds, and stand
 // for the same in custom resources that hold pod templates. A list of which this is not true is still compared
@@ -158,10 +160,8 @@ func unique(ids []identity) bool {
 		return len(setOf(ids)) == len(ids)
 	}
 	for i, id := range ids {
-		for _, other := range ids[:i] {
-			if id == other {
-				return false
-			}
+		if slices.Contains(ids[:i], id) {
+			return false
 		}
 	}
 	return true
@@ -170,21 +170,9 @@ func unique(ids []identity) bool {
 func disjoint(a, b []identity) bool {
 	if len(a)*len(b) > fewIdentities*fewIdentities {
 		set := setOf(b)
-		for _, id := range a {
-			if _, found := set[id]; found {
-				return false
-			}
-		}
-		return true
+		return !slices.ContainsFunc(a, func(id identity) bool { _, found := set[id]; return found })
 	}
-	for _, id := range a {
-		for _, other := range b {
-			if id == other {
-				return false
-			}
-		}
-	}
-	return true
+	return !slices.ContainsFunc(a, func(id identity) bool { return slices.Contains(b, id) })
 }
 
 func setOf(ids []identity) map[identity]struct{} {

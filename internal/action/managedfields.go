@@ -49,15 +49,22 @@ func ownersOf(managedFields any) (map[owner]owned, error) {
 		return nil, errFieldsV1
 	}
 	owners := make(map[owner]owned, len(entries))
+	merged := map[owner]bool{} // whose set is a copy of our own
 	for _, e := range entries {
 		who, fields, err := readEntry(e)
 		if err != nil {
 			return nil, err
 		}
-		if have, several := owners[who]; several {
-			fields = union(have, fields)
+		have, several := owners[who]
+		switch {
+		case !several:
+			owners[who] = fields
+		case !merged[who]:
+			merged[who] = true
+			owners[who] = merge(merge(owned{}, have), fields)
+		default:
+			merge(have, fields)
 		}
-		owners[who] = fields
 	}
 	return owners, nil
 }
@@ -107,34 +114,38 @@ func withoutTimes(entries []any) []any {
 
 // notIn returns the entries that the other list does not hold.
 func notIn(other, entries []any) []any {
-	moved := []any{}
-	for _, e := range entries {
-		if !slices.ContainsFunc(other, func(o any) bool { return equal(e, o) }) {
-			moved = append(moved, e)
-		}
+	text := func(entry any) string {
+		w := writer{}
+		w.value(zonePlain, entry)
+		return string(w.buf)
 	}
-	return moved
+	known := make(map[string]bool, len(other))
+	for _, entry := range other {
+		known[text(entry)] = true
+	}
+	return slices.DeleteFunc(slices.Clone(entries), func(entry any) bool { return known[text(entry)] })
 }
 
-// union puts two sets together without changing either.
-func union(a, b owned) owned {
-	both := make(owned, len(a)+len(b))
-	for key, v := range a {
-		both[key] = v
-	}
-	for key, v := range b {
-		left, isSet := both[key].(map[string]any)
-		right, alsoSet := v.(map[string]any)
-		if isSet && alsoSet {
-			merged := union(left, right)
-			if isMember(left) || isMember(right) {
-				merged["."] = owned{}
-			}
-			v = merged
+// merge adds a set to one of our own, of which it returns the same. It does not keep what it adds.
+func merge(own, set owned) owned {
+	for key, v := range set {
+		from, isSet := v.(map[string]any)
+		have, present := own[key]
+		into, both := have.(map[string]any)
+		if !isSet || present && !both {
+			own[key] = nil // it cannot be read, and ownership.element refuses it
+			continue
 		}
-		both[key] = v
+		member := isMember(from) || both && isMember(into)
+		if !both {
+			into = owned{}
+		}
+		own[key] = merge(into, from)
+		if member && len(into) > 0 {
+			into["."] = owned{}
+		}
 	}
-	return both
+	return own
 }
 
 // isMember says whether the path at which a set stands is itself owned.
@@ -142,6 +153,10 @@ func isMember(set owned) bool {
 	_, dot := set["."]
 	return dot || len(set) == 0
 }
+
+// maxFieldDepth bounds how deep managedFields and the last-applied annotation are followed. What is deeper counts as
+// undecodable.
+const maxFieldDepth = 256
 
 // ownership walks two sets of one owner and notes whether they differ away from the changes.
 type ownership struct {
@@ -170,17 +185,28 @@ func (w *ownership) element(key string, from, to Value) {
 	}
 	before, okBefore := from.V.(map[string]any)
 	after, okAfter := to.V.(map[string]any)
-	if from.Present != okBefore || to.Present != okAfter {
+	if from.Present != okBefore || to.Present != okAfter || len(w.at) == maxFieldDepth {
 		w.strayed = true
 		return
 	}
 	w.at = append(w.at, key)
 	if (okBefore && isMember(before)) != (okAfter && isMember(after)) {
 		path, err := pathOf(w.at)
-		w.strayed = err != nil || !touches(w.changes, path)
+		w.strayed = err != nil || !touches(w.changes, path) && !w.isKeyOfChanged(path)
 	}
 	w.differ(before, after)
 	w.at = w.at[:len(w.at)-1]
+}
+
+// isKeyOfChanged says whether the path is a key of a list element in which something changes: whoever applies a field of
+// an element comes to own its keys as well.
+func (w *ownership) isKeyOfChanged(path Path) bool {
+	if len(path) < 2 {
+		return false
+	}
+	element, last := path[:len(path)-1], path[len(path)-1]
+	isKey := slices.ContainsFunc(element[len(element)-1].Keys, func(k Key) bool { return k.Name == last.Field })
+	return isKey && len(last.Keys) == 0 && touches(w.changes, element)
 }
 
 func pathOf(elements []string) (Path, error) {

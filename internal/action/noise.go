@@ -45,7 +45,7 @@ func (a *Action) governed(withStatus bool) []Change {
 	}
 	if ownersMoved {
 		changes = append(changes, Change{Path: managedFieldsPath, From: ownersBefore, To: ownersAfter})
-		slices.SortFunc(changes, func(a, b Change) int { return a.Path.compare(b.Path) })
+		sortChanges(changes)
 	}
 	return changes
 }

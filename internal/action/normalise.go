@@ -68,7 +68,14 @@ func (n *normaliser) normalise() error {
 		return n.token()
 	case formConnect:
 		return n.connect()
+	case formPlain:
+		return n.plain()
+	default:
+		return n.unknown()
 	}
+}
+
+func (n *normaliser) plain() error {
 	switch n.Operation {
 	case v1alpha1.OperationCreate:
 		return n.create()

@@ -2,6 +2,7 @@ package action
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -72,7 +73,7 @@ func TestPathOrder(t *testing.T) {
 
 func TestParsePattern(t *testing.T) {
 	web := Path{{Field: "spec"}, {Field: "template"}, {Field: "spec"}, {Field: "containers"}, keyed("name", "web")}
-	image := append(web[:len(web):len(web)], Segment{Field: "image"})
+	image := append(slices.Clip(web), Segment{Field: "image"})
 	port := Path{{Field: "ports"}, {Keys: []Key{{"containerPort", int64(80)}, {"protocol", "TCP"}}}}
 	for name, tc := range map[string]struct {
 		pattern   string

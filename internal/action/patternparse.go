@@ -78,7 +78,8 @@ func (p *patternParser) segment(first bool) (patternSegment, error) {
 	case c == '.' && !first:
 		p.at++
 	case !first:
-		return patternSegment{}, p.fail("a field begins without a dot", `write a dot before a field; names with other characters than letters, digits, "-", "_" and "$" stand as ["name"]`)
+		return patternSegment{}, p.fail("a field begins without a dot",
+			`write a dot before a field; names with other characters than letters, digits, "-", "_" and "$" stand as ["name"]`)
 	}
 	return p.field()
 }
@@ -97,7 +98,8 @@ func (p *patternParser) field() (patternSegment, error) {
 	case '.':
 		return patternSegment{}, p.fail("a field name is missing before the dot", "begin with a field, as in spec.replicas")
 	default:
-		return patternSegment{}, p.fail("this character cannot stand in a field name", `write such a name as ["name"], as in metadata.annotations["a/b"]`)
+		return patternSegment{}, p.fail("this character cannot stand in a field name",
+			`write such a name as ["name"], as in metadata.annotations["a/b"]`)
 	}
 }
 
@@ -114,7 +116,8 @@ func (p *patternParser) bracket() (patternSegment, error) {
 	p.at++
 	if _, err := strconv.Atoi(p.input[start : p.at-1]); err == nil {
 		p.at = start
-		return patternSegment{}, p.fail("elements of a list are chosen by key, not by position", "write [name=...] for one of them or [*] for all")
+		return patternSegment{}, p.fail("elements of a list are chosen by key, not by position",
+			"write [name=...] for one of them or [*] for all")
 	}
 	return segment, nil
 }
@@ -130,7 +133,8 @@ func (p *patternParser) inBrackets() (patternSegment, error) {
 	}
 	if p.peek() != '=' || name == "" {
 		if _, err := strconv.Atoi(name); err != nil && !quoted {
-			return patternSegment{}, p.fail("neither a key nor a quoted name", `write [name=web] for an element of a list, ["a/b"] for a key of a map`)
+			return patternSegment{}, p.fail("neither a key nor a quoted name",
+				`write [name=web] for an element of a list, ["a/b"] for a key of a map`)
 		}
 		return patternSegment{field: name}, nil
 	}
@@ -150,7 +154,8 @@ func (p *patternParser) keys(name string) (patternSegment, error) {
 			return patternSegment{}, err
 		}
 		if value == "" && !quoted {
-			return patternSegment{}, p.fail("a key without a value", `write the whole value, as in [name=web]; patterns such as "web-*" are not read, [*] is every element`)
+			return patternSegment{}, p.fail("a key without a value",
+				`write the whole value, as in [name=web]; patterns such as "web-*" are not read, [*] is every element`)
 		}
 		segment.keys = append(segment.keys, patternKey{name: name, value: value, quoted: quoted})
 		if p.peek() != ',' {

@@ -84,7 +84,7 @@ func withReplicas(parent, scale map[string]any, path []string) (map[string]any, 
 		replicas = n
 	}
 	live, _ := at(parent, path...).V.(int64)
-	if int64(int32(live)) == replicas {
+	if live<<32>>32 == replicas {
 		return parent, nil
 	}
 	return with(parent, replicas, path...), nil
