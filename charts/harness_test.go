@@ -268,6 +268,10 @@ func removeRelease(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	stamping := &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "countersign-approvals"}}
+	if err := client.IgnoreNotFound(a.Delete(context.Background(), stamping)); err != nil {
+		t.Error(err)
+	}
 	// An operator without rights could not release it, and the next one would wait.
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "countersign.countersign.dev"}}
 	if err := client.IgnoreNotFound(a.Delete(context.Background(), lease)); err != nil {

@@ -95,8 +95,10 @@ func TestAccess(t *testing.T) {
 			{verb: "patch", resource: webhooks, name: "another", who: release},
 			{verb: "delete", resource: webhooks, name: "another", who: release},
 			{verb: "deletecollection", resource: webhooks, who: release},
-			{verb: "create", resource: mutating, who: release},
-			{verb: "list", resource: mutating, who: release},
+			{verb: "create", resource: mutating, want: true, who: release},
+			{verb: "list", resource: mutating, want: true, who: release},
+			{verb: "update", resource: mutating, name: "countersign-approvals", want: true, who: release},
+			{verb: "update", resource: mutating, name: "another", who: release},
 
 			{verb: "get", resource: roles, name: anchor, want: true, who: release},
 			{verb: "get", resource: roles, name: "cluster-admin", who: release},

@@ -2,7 +2,10 @@ package controllers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -19,6 +22,9 @@ import (
 
 	"github.com/countersign-dev/countersign/internal/registry"
 )
+
+// certificatePause is how long a pass waits for certificates that are not there yet.
+const certificatePause = 200 * time.Millisecond
 
 // managedBy marks what the operator writes.
 var managedBy = map[string]string{"app.kubernetes.io/managed-by": "countersign"}
@@ -48,6 +54,9 @@ func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reco
 		return reconcile.Result{}, nil // the registry's first update comes back here
 	}
 	bundle, err := r.CABundle()
+	if errors.Is(err, fs.ErrNotExist) {
+		return reconcile.Result{RequeueAfter: certificatePause}, nil // the certificates are being made
+	}
 	if err != nil {
 		return reconcile.Result{}, err
 	}

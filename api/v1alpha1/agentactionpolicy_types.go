@@ -174,8 +174,8 @@ type AgentActionPolicySpec struct {
 	// +listMapKey=name
 	Guards []Guard `json:"guards,omitempty"`
 
-	// approval says how consent is given for what this policy asks.
-	// This version cannot grant approvals yet: what needs one is refused.
+	// approval says how consent is given for what this policy asks. Omitted: one person with the verb approve on
+	// actionapprovals in the namespace decides.
 	// +optional
 	Approval *ApprovalRules `json:"approval,omitempty"`
 }

@@ -124,7 +124,7 @@ type TaskApproval struct {
 	// +optional
 	When ApprovalWhen `json:"when,omitempty"`
 	// covers is Action, where consent is to one exact action, or Task, where it is to one run of the task.
-	// Omitted: Action.
+	// Omitted: Action. This version does not know runs: a policy with Task is not Ready, and asks for each action.
 	// +optional
 	Covers ApprovalCovers `json:"covers,omitempty"`
 	// maxActions bounds how many actions one run of the task may hold. Required with covers: Task.
