@@ -59,9 +59,17 @@ func TestApprovals(t *testing.T) {
 
 var approvalInTail = regexp.MustCompile(`approval=[^/ ]*/([^ \]]*)`)
 
-// asked makes a forbidden change, and returns the request that it opened.
-func asked(t *testing.T, e *environment, namespace string, err error) *v1alpha1.ActionApproval {
+// asked makes a forbidden change, and returns the request that it opened. While controllers still write the object the
+// agent is told to repeat the command, and does.
+func asked(t *testing.T, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
 	t.Helper()
+	var err error
+	eventually(t, "the object keeps still", func(context.Context) error {
+		if err = act(); err != nil && strings.Contains(err.Error(), "changed while it was reviewed") {
+			return err
+		}
+		return nil
+	})
 	if err == nil || !strings.Contains(err.Error(), "next: ASK: approval ") {
 		t.Fatalf("the answer is %v, want a refusal that asks for approval", err)
 	}
@@ -99,7 +107,7 @@ const toFive = `{"spec":{"replicas":5}}`
 
 func testGranted(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, asks)
-	first := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	first := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	waitState(t, e, first, "Pending")
 	if got := first.Spec.Action.Changes; len(got) != 1 || got[0].Path != "spec.replicas" || got[0].To != "5" {
 		t.Errorf("the request shows the changes %+v", got)
@@ -107,7 +115,7 @@ func testGranted(t *testing.T, e *environment) {
 	if !strings.Contains(first.Spec.Action.Diff, "+  replicas: 5") {
 		t.Errorf("the request shows the diff\n%s", first.Spec.Action.Diff)
 	}
-	again := asked(t, e, namespace, scale(t.Context(), agent, web, 5))
+	again := asked(t, e, namespace, func() error { return scale(t.Context(), agent, web, 5) })
 	if again.Name != first.Name {
 		t.Errorf("the same by another route opens %s beside %s", again.Name, first.Name)
 	}
@@ -134,7 +142,7 @@ func testGranted(t *testing.T, e *environment) {
 
 func testDenied(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, asks)
-	request := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	request := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	allowed(t, decide(t.Context(), e.person(t, "erin"), request, "Deny"))
 	waitState(t, e, request, "Denied")
 	err := patch(t.Context(), agent, web, types.MergePatchType, toFive)
@@ -150,7 +158,7 @@ func testDenied(t *testing.T, e *environment) {
 
 func testDeciders(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, asks)
-	request := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	request := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	other := e.agentNamed(t, namespace, "other")
 	for name, who := range map[string]*identity{"the requester": agent, "a service account": other, "somebody not named": e.person(t, "mallory")} {
 		if err := decide(t.Context(), who, request, "Approve"); err == nil {
@@ -199,7 +207,7 @@ func testDeciders(t *testing.T, e *environment) {
 
 func testImmutable(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, asks)
-	request := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	request := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	erin := e.person(t, "erin")
 	for name, body := range map[string]string{
 		"the hash":      `{"spec":{"action":{"hash":"v1:other"}}}`,
@@ -229,11 +237,11 @@ func testImmutable(t *testing.T, e *environment) {
 
 func testQuorum(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, strings.Replace(asks, "minApprovals: 1", "minApprovals: 2", 1))
-	request := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	request := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	erin := e.person(t, "erin")
 	allowed(t, decide(t.Context(), erin, request, "Approve"))
 	allowed(t, decide(t.Context(), erin, request, "Approve"))
-	asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	allowed(t, decide(t.Context(), e.person(t, "frank"), request, "Approve"))
 	eventually(t, "two people suffice", func(ctx context.Context) error { return patch(ctx, agent, web, types.MergePatchType, toFive) })
 }
@@ -241,12 +249,12 @@ func testQuorum(t *testing.T, e *environment) {
 func testDrift(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, asks)
 	erin := e.person(t, "erin")
-	request := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	request := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	allowed(t, decide(t.Context(), erin, request, "Approve"))
 	waitState(t, e, request, "Approved")
 	allowed(t, patch(t.Context(), erin, web, types.MergePatchType, `{"metadata":{"annotations":{"untouched":"by the agent"}}}`))
 	allowed(t, patch(t.Context(), erin, web, types.MergePatchType, `{"spec":{"replicas":4}}`))
-	next := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	next := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	if next.Name == request.Name {
 		t.Error("an approval of 2 to 5 replicas serves for 4 to 5")
 	}
@@ -262,7 +270,7 @@ func testExactlyOnce(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, asks)
 	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
 	before := web.Generation
-	request := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	request := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	allowed(t, decide(t.Context(), e.person(t, "erin"), request, "Approve"))
 	waitState(t, e, request, "Approved")
 	var group sync.WaitGroup
@@ -285,7 +293,7 @@ func testApprovedDelete(t *testing.T, e *environment) {
 	namespace, agent, _ := governed(t, e, asks)
 	victim := pod(namespace, "victim")
 	allowed(t, e.admin.Create(t.Context(), victim))
-	request := asked(t, e, namespace, agent.Delete(t.Context(), victim.DeepCopy()))
+	request := asked(t, e, namespace, func() error { return agent.Delete(t.Context(), victim.DeepCopy()) })
 	allowed(t, decide(t.Context(), e.person(t, "erin"), request, "Approve"))
 	waitState(t, e, request, "Approved")
 	allowed(t, agent.Delete(t.Context(), victim.DeepCopy()))
@@ -308,7 +316,7 @@ func testForcedDelete(t *testing.T, e *environment) {
 	victim := pod(namespace, "victim")
 	victim.Spec.NodeName = "somewhere"
 	allowed(t, e.admin.Create(t.Context(), victim))
-	request := asked(t, e, namespace, agent.Delete(t.Context(), victim.DeepCopy()))
+	request := asked(t, e, namespace, func() error { return agent.Delete(t.Context(), victim.DeepCopy()) })
 	allowed(t, decide(t.Context(), e.person(t, "erin"), request, "Approve"))
 	waitState(t, e, request, "Approved")
 	if err := agent.Delete(t.Context(), victim.DeepCopy(), client.GracePeriodSeconds(0)); err == nil {
@@ -330,7 +338,7 @@ func testDryRunApproval(t *testing.T, e *environment) {
 	if len(list.Items) != 0 {
 		t.Errorf("a dry run opens %d requests", len(list.Items))
 	}
-	request := asked(t, e, namespace, patch(t.Context(), agent, web, types.MergePatchType, toFive))
+	request := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	allowed(t, decide(t.Context(), e.person(t, "erin"), request, "Approve"))
 	waitState(t, e, request, "Approved")
 	allowed(t, try())

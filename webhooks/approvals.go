@@ -125,12 +125,11 @@ func (a *Approvals) requestFor(p *plea) approval.Request {
 	return r
 }
 
-// ofRequester lists the requester's approvals for the exact action, as the cache knows them: those that expire first
-// come first, then by name, so that every replica takes the same one.
+// ofRequester lists the requester's approvals in all namespaces, as the cache knows them: those that expire first come
+// first, then by name, so that every replica takes the same one.
 func (a *Approvals) ofRequester(ctx context.Context, p *plea) ([]*v1alpha1.ActionApproval, error) {
 	var list v1alpha1.ActionApprovalList
-	err := a.Cached.List(ctx, &list, client.InNamespace(p.request.Namespace()),
-		client.MatchingFields{RequesterIndex: p.in.Action.Actor.Username})
+	err := a.Cached.List(ctx, &list, client.MatchingFields{RequesterIndex: p.in.Action.Actor.Username})
 	if err != nil {
 		return nil, fmt.Errorf("listing approvals: %w", err)
 	}
@@ -156,6 +155,9 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 	now := a.Clock.Now()
 	asked := candidate.Spec.Action
 	// What follows a deletion that was admitted shows another object, and comes when the approval is spent.
+	if candidate.Namespace != p.request.Namespace() {
+		return false, nil
+	}
 	follows := asked != nil && p.in.Action.Operation == v1alpha1.OperationDelete && asked.UID == p.in.Action.UID
 	if !follows && (asked == nil || asked.Hash != p.v.hash || approval.Evaluate(candidate, now).Terminal()) {
 		return false, nil
@@ -279,10 +281,15 @@ func usedObject(a *action.Action) v1alpha1.UsedObject {
 // void ends an approval whose action would not be what was approved, unless the review itself is stale: then the API
 // server comes again.
 func (a *Approvals) void(ctx context.Context, p *plea, live *v1alpha1.ActionApproval, reason string) (bool, error) {
-	stale, err := a.stale(ctx, p)
-	if err != nil || stale {
-		p.refuse(live, "the object changed while it was reviewed, repeat the request")
+	switch seen, err := a.compare(ctx, p); {
+	case err != nil:
 		return true, err
+	case seen == objectUnknown:
+		p.refuse(live, reason)
+		return true, nil
+	case seen == objectStale:
+		p.refuse(live, staleAdvice)
+		return true, nil
 	}
 	if p.in.Action.DryRun {
 		return false, nil
@@ -291,21 +298,45 @@ func (a *Approvals) void(ctx context.Context, p *plea, live *v1alpha1.ActionAppr
 	if err := a.Client.Status().Update(ctx, live); err != nil {
 		return false, err // unwrapped: a conflict is tried again
 	}
-	p.v.decision.Obstacles = append(p.v.decision.Obstacles, policy.Obstacle{
-		Reason: policy.ApprovalUnusable, Verdict: v1alpha1.RequireApproval,
-		Detail: "approval " + nameOf(live) + " is void: " + reason,
-	})
+	p.void(live, reason)
 	return false, nil
 }
 
-// stale says whether the object is another by now than the review shows.
-func (a *Approvals) stale(ctx context.Context, p *plea) (bool, error) {
+// void says that an approval has ended, and why.
+func (p *plea) void(ended *v1alpha1.ActionApproval, reason string) {
+	p.v.decision.Obstacles = append(p.v.decision.Obstacles, policy.Obstacle{
+		Reason: policy.ApprovalUnusable, Verdict: v1alpha1.RequireApproval,
+		Detail: "approval " + nameOf(ended) + " is void: " + reason,
+	})
+}
+
+// How the object of a review compares with the live one.
+const (
+	objectCurrent = iota
+	objectStale
+	// objectUnknown means that the operator may not read objects of this kind.
+	objectUnknown
+)
+
+const staleAdvice = "the object changed while it was reviewed, repeat the same command"
+
+// compare reads whether the object is by now another one than the review shows: the API server reviews a copy first
+// that may be old. What is read live already is current.
+func (a *Approvals) compare(ctx context.Context, p *plea) (int, error) {
 	act := p.in.Action
 	if act.Operation != v1alpha1.OperationUpdate && act.Operation != v1alpha1.OperationDelete || act.Target != nil {
-		return false, nil
+		return objectCurrent, nil
 	}
 	live, err := liveVersion(ctx, a.Live, act)
-	return live != usedObject(act).ResourceVersion, client.IgnoreNotFound(err)
+	switch {
+	case apierrors.IsForbidden(err):
+		return objectUnknown, nil
+	case client.IgnoreNotFound(err) != nil:
+		return objectUnknown, err
+	case live != usedObject(act).ResourceVersion:
+		return objectStale, nil
+	}
+	return objectCurrent, nil
 }
 
 // Disturb ends the approvals for other changes of an object that an agent is about to change: what people saw is not
@@ -320,7 +351,7 @@ func (a *Approvals) Disturb(ctx context.Context, v *verdict) error {
 	}
 	for i := range list.Items {
 		if !approval.Evaluate(&list.Items[i], a.Clock.Now()).Terminal() && approval.Disturbs(&list.Items[i], v.action, v.hash) {
-			if err := a.end(ctx, client.ObjectKeyFromObject(&list.Items[i])); err != nil {
+			if err := a.end(ctx, client.ObjectKeyFromObject(&list.Items[i]), "Void: an agent has changed the object since"); err != nil {
 				return err
 			}
 		}
@@ -328,13 +359,13 @@ func (a *Approvals) Disturb(ctx context.Context, v *verdict) error {
 	return nil
 }
 
-func (a *Approvals) end(ctx context.Context, key client.ObjectKey) error {
+func (a *Approvals) end(ctx context.Context, key client.ObjectKey, message string) error {
 	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
 		live := &v1alpha1.ActionApproval{}
 		if err := a.Live.Get(ctx, key, live); err != nil {
 			return client.IgnoreNotFound(err)
 		}
-		live.Status = approval.End(live, approval.Void, "Void: an agent has changed the object since", a.Clock.Now())
+		live.Status = approval.End(live, approval.Void, message, a.Clock.Now())
 		return a.Client.Status().Update(ctx, live)
 	})
 }

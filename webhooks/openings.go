@@ -14,6 +14,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/policy"
 )
 
 // open finds or opens the request for an action that no approval lets pass.
@@ -27,8 +28,15 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		p.v.decision.Remedy.Ask = "the same command without dry run opens a request for approval"
 		return nil
 	}
-	if stale, err := a.stale(ctx, p); err != nil || stale {
-		return err // the API server comes again
+	switch seen, err := a.compare(ctx, p); {
+	case err != nil:
+		return err
+	case seen == objectStale:
+		p.v.decision.Remedy.Ask = staleAdvice
+		return nil
+	}
+	if err := a.supersede(ctx, p, known, now); err != nil {
+		return err
 	}
 	found, err := a.locate(ctx, p, now)
 	if err != nil {
@@ -43,6 +51,21 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		return nil
 	}
 	return a.create(ctx, p, now)
+}
+
+// supersede ends the approvals for the same change from where the object does not start any more.
+func (a *Approvals) supersede(ctx context.Context, p *plea, known []*v1alpha1.ActionApproval, now time.Time) error {
+	for _, k := range known {
+		reason, gone := approval.Superseded(k, &p.request, p.request.Base)
+		if !gone || approval.Evaluate(k, now).Terminal() {
+			continue
+		}
+		if err := a.end(ctx, client.ObjectKeyFromObject(k), "Void: "+reason); err != nil {
+			return fmt.Errorf("ending approval %s: %w", nameOf(k), err)
+		}
+		p.void(k, reason)
+	}
+	return nil
 }
 
 // standing says what an approval means that the cache did not show yet.
@@ -104,8 +127,12 @@ func (a *Approvals) limiter(username string) flowcontrol.PassiveRateLimiter {
 // create opens the request. Where another replica was first, that one is it.
 func (a *Approvals) create(ctx context.Context, p *plea, now time.Time) error {
 	opened, err := p.request.Build(now)
-	if err != nil {
-		return err
+	if err != nil { // this can never be asked for: the requester or the policy lacks what it takes
+		p.v.decision.Obstacles = append(p.v.decision.Obstacles, policy.Obstacle{
+			Reason: policy.ApprovalUnusable, Verdict: v1alpha1.Deny, Detail: err.Error(),
+		})
+		p.v.decision.Outcome = policy.Deny
+		return nil
 	}
 	err = a.Client.Create(ctx, opened)
 	if err != nil && !apierrors.IsAlreadyExists(err) {

@@ -20,7 +20,7 @@ const (
 	Approved State = v1alpha1.ReasonApproved
 	// Denied was refused by a person.
 	Denied State = v1alpha1.ReasonDenied
-	// Expired was not answered in time, or not used in time.
+	// Expired was not answered in time, or the time for using it is over.
 	Expired State = v1alpha1.ReasonExpired
 	// Revoked was taken back by a person.
 	Revoked State = v1alpha1.ReasonRevoked

@@ -95,7 +95,7 @@ func explain(s standing) string {
 		if s.approvedAt.IsZero() {
 			return "nobody decided in time"
 		}
-		return "not used in time"
+		return "the time for using it is over"
 	case Revoked:
 		return "a person took consent back"
 	case Spent:

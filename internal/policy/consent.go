@@ -212,8 +212,11 @@ func (p *Policy) opened(r v1alpha1.ApprovalReason, now time.Time) bool {
 	switch Reason(r.Type) {
 	case ChangeWindowClosed:
 		g := p.timing.gate
-		if t := p.task(r.Task); r.Task != "" && t != nil {
-			g = t.gate
+		if r.Task != "" {
+			g = nil
+			if t := p.task(r.Task); t != nil {
+				g = t.gate
+			}
 		}
 		return g != nil && g.calendar.Open(now)
 	case FreezeActive:

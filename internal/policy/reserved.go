@@ -13,7 +13,7 @@ func (s *Set) reserved(a *action.Action) string {
 	switch {
 	case a.Group == v1alpha1.GroupName && !justifies(a):
 		return "no agent may change Countersign's own objects"
-	case s.operator.Namespace != "" && (a.Namespace == s.operator.Namespace || isNamespace(a) && a.Name == s.operator.Namespace):
+	case s.operator.Namespace != "" && !justifies(a) && (a.Namespace == s.operator.Namespace || isNamespace(a) && a.Name == s.operator.Namespace):
 		return "no agent may change Countersign's own namespace"
 	case a.Group == "rbac.authorization.k8s.io" && s.ownRights(a):
 		return "no agent may change the rights of Countersign itself"
