@@ -444,5 +444,9 @@ func noConfigurations(ctx context.Context, a *connection) error {
 			return fmt.Errorf("webhook configuration %s is there, or reading it fails: %w", name, err)
 		}
 	}
+	_, err := a.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, "countersign-approvals", metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("webhook configuration countersign-approvals is there, or reading it fails: %w", err)
+	}
 	return nil
 }

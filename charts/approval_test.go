@@ -1,0 +1,75 @@
+package charts
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+)
+
+// TestApproval has an approval asked for, granted and used with the rights that the chart gives: to the operator, and
+// by its roles to the agent and to the person. The operator may not read what the agent changes.
+func TestApproval(t *testing.T) {
+	const space = "asking"
+	a := admin(t)
+	install(t)
+	port := freePort(t)
+	operator := startOperator(t, "--webhook-url=https://127.0.0.1:"+port, "--webhook-port="+port)
+	ensure(t, a.Client, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: space}},
+		grant(space, "edit", rbacv1.Subject{Kind: "ServiceAccount", Namespace: space, Name: "asker"}),
+		grant(space, "countersign-requester", rbacv1.Subject{Kind: "ServiceAccount", Namespace: space, Name: "asker"}),
+		grant(space, "countersign-approver", rbacv1.Subject{APIGroup: rbacv1.GroupName, Kind: "User", Name: "judge"}),
+		&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: space, Name: "settings"}})
+	agent, judge := serviceAccount(t, space, "asker"), person(t, "judge")
+	policy := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "asks"}, Spec: v1alpha1.AgentActionPolicySpec{
+		Enforcement: v1alpha1.Enforce, OutOfScope: v1alpha1.OutOfScopeRequireApproval,
+		Subjects: []v1alpha1.Subject{{Kind: v1alpha1.SubjectServiceAccount, Namespace: space, Name: "asker"}},
+	}}
+	eventually(t, "the policy", func(ctx context.Context) error { return client.IgnoreAlreadyExists(a.Create(ctx, policy)) })
+	wantInForce(t, a, "asks")
+
+	set := func(ctx context.Context) error {
+		settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: space, Name: "settings"}}
+		return agent.Patch(ctx, settings, client.RawPatch(types.MergePatchType, []byte(`{"data":{"mode":"fast"}}`)))
+	}
+	eventually(t, "the refusal", func(ctx context.Context) error {
+		if err := set(ctx); err == nil || !strings.Contains(err.Error(), "is pending, repeat the same command once approved") {
+			return fmt.Errorf("the answer is %w", err)
+		}
+		return nil
+	})
+	var requests v1alpha1.ActionApprovalList
+	if err := judge.List(t.Context(), &requests, client.InNamespace(space)); err != nil || len(requests.Items) != 1 {
+		t.Fatalf("the person sees %d requests: %v", len(requests.Items), err)
+	}
+	request := &requests.Items[0]
+	words := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"justification":"the season begins"}}`))
+	if err := agent.Patch(t.Context(), request.DeepCopy(), words); err != nil {
+		t.Errorf("the agent cannot justify its request: %v", err)
+	}
+	verdict := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"decision":{"verdict":"Approve"}}}`))
+	if err := agent.Patch(t.Context(), request.DeepCopy(), verdict); err == nil {
+		t.Error("the agent approves its own request")
+	}
+	if err := judge.Patch(t.Context(), request.DeepCopy(), verdict); err != nil {
+		t.Fatalf("the person cannot approve: %v", err)
+	}
+	eventually(t, "the approved change", set)
+	operator.wantNothingForbidden(t)
+}
+
+func grant(namespace, role string, subject rbacv1.Subject) *rbacv1.RoleBinding {
+	return &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{subject},
+	}
+}
