@@ -350,13 +350,18 @@ func (a *Approvals) Disturb(ctx context.Context, v *verdict) error {
 		return fmt.Errorf("listing approvals: %w", err)
 	}
 	for i := range list.Items {
-		if !approval.Evaluate(&list.Items[i], a.Clock.Now()).Terminal() && approval.Disturbs(&list.Items[i], v.action, v.hash) {
+		if usable(&list.Items[i], a.Clock.Now()) && approval.Disturbs(&list.Items[i], v.action, v.hash) {
 			if err := a.end(ctx, client.ObjectKeyFromObject(&list.Items[i]), "Void: an agent has changed the object since"); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// usable says whether an approval may still let something pass: what was used up has served, and is not void.
+func usable(a *v1alpha1.ActionApproval, now time.Time) bool {
+	return !approval.Evaluate(a, now).Terminal() && (a.Status.Remaining == nil || *a.Status.Remaining > 0)
 }
 
 func (a *Approvals) end(ctx context.Context, key client.ObjectKey, message string) error {

@@ -57,7 +57,7 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 func (a *Approvals) supersede(ctx context.Context, p *plea, known []*v1alpha1.ActionApproval, now time.Time) error {
 	for _, k := range known {
 		reason, gone := approval.Superseded(k, &p.request, p.request.Base)
-		if !gone || approval.Evaluate(k, now).Terminal() {
+		if !gone || !usable(k, now) {
 			continue
 		}
 		if err := a.end(ctx, client.ObjectKeyFromObject(k), "Void: "+reason); err != nil {
@@ -132,7 +132,7 @@ func (a *Approvals) create(ctx context.Context, p *plea, now time.Time) error {
 			Reason: policy.ApprovalUnusable, Verdict: v1alpha1.Deny, Detail: err.Error(),
 		})
 		p.v.decision.Outcome = policy.Deny
-		return nil
+		return nil //nolint:nilerr // it is answered
 	}
 	err = a.Client.Create(ctx, opened)
 	if err != nil && !apierrors.IsAlreadyExists(err) {

@@ -10,6 +10,7 @@ func story(o *operator, keep bool) []act {
 		{"In the window, beyond the task", beyond()},
 		{"A person does all of that", people()},
 		{"A freeze wins over every window", frozen()},
+		{"What is not covered can be asked for", asking()},
 		{"Newcomers are watched before they are stopped", watching()},
 		{"Policies are read, and mistakes found, when they are applied", writing()},
 		{"Without the operator agents stop, and nobody else", failing(o)},
@@ -32,7 +33,7 @@ func installing(o *operator) act {
 			run: "kubectl auth whoami", want: passing("system:serviceaccount:" + namespace + ":countersign")},
 		{who: admin, title: "Without a policy nothing that anybody does is sent to it.", patient: true,
 			run:  "kubectl get validatingwebhookconfigurations",
-			want: passing("countersign-actions    0", "countersign-policies   1")},
+			want: passing("countersign-actions    0", "countersign-policies   2")},
 	}}
 }
 

@@ -13,7 +13,7 @@ func (s *Set) reserved(a *action.Action) string {
 	switch {
 	case a.Group == v1alpha1.GroupName && !justifies(a):
 		return "no agent may change Countersign's own objects"
-	case s.operator.Namespace != "" && !justifies(a) && (a.Namespace == s.operator.Namespace || isNamespace(a) && a.Name == s.operator.Namespace):
+	case s.inOwnNamespace(a) && !justifies(a):
 		return "no agent may change Countersign's own namespace"
 	case a.Group == "rbac.authorization.k8s.io" && s.ownRights(a):
 		return "no agent may change the rights of Countersign itself"
@@ -23,6 +23,12 @@ func (s *Set) reserved(a *action.Action) string {
 		return "no agent may change who serves Countersign's API"
 	}
 	return ""
+}
+
+// inOwnNamespace says whether an action is in the operator's namespace, or on it.
+func (s *Set) inOwnNamespace(a *action.Action) bool {
+	own := s.operator.Namespace
+	return own != "" && (a.Namespace == own || isNamespace(a) && a.Name == own)
 }
 
 // ownRights says whether a cluster-scoped RBAC object is the owner of the webhook configurations, or belongs to the
