@@ -4,10 +4,12 @@ package main
 func asking() []step {
 	const more = "kubectl -n shop scale deployment/web --replicas=6"
 	return []step{
-		{who: admin, title: "What no task covers may now be asked for, and Alice may decide.", vital: true,
-			run: `kubectl patch aap shop-deploy-bot --type=merge -p '{"spec":{"outOfScope":"RequireApproval"}}' && \
+		{who: admin, title: "What no task covers may be asked for; Alice may decide.", vital: true,
+			run: `kubectl patch aap shop-deploy-bot --type=merge \
+    -p '{"spec":{"outOfScope":"RequireApproval"}}' && \
     kubectl wait --for=condition=Enforced aap/shop-deploy-bot && \
-    kubectl -n shop create rolebinding deciders --clusterrole=countersign-approver --user=alice`,
+    kubectl -n shop create rolebinding deciders \
+    --clusterrole=countersign-approver --user=alice`,
 			want: passing("patched", "condition met", "deciders created")},
 		{who: deployBot, title: "A dry run says so, and opens nothing.", patient: true,
 			run:  more + " --dry-run=server",
@@ -21,7 +23,7 @@ func asking() []step {
 		{who: deployBot, title: "The agent cannot consent to itself.",
 			run: `kubectl -n shop patch $(kubectl -n shop get aa -o name) --type=merge \
     -p '{"spec":{"decision":{"verdict":"Approve"}}}'`,
-			want: want{outcome: refused}},
+			want: want{outcome: refused, says: []string{"cannot patch resource"}}},
 		{who: alice, title: "Alice consents, with a patch.", vital: true,
 			run: `kubectl -n shop patch $(kubectl -n shop get aa -o name) --type=merge \
     -p '{"spec":{"decision":{"verdict":"Approve","comment":"sale tonight"}}}'`,
