@@ -26,9 +26,6 @@ type ActionApprovalReconciler struct {
 	Clock    clock.PassiveClock
 }
 
-// windowCheck is how often a pending request is looked at again whose reasons time may take away.
-const windowCheck = time.Minute
-
 // Reconcile implements reconcile.Reconciler.
 func (r *ActionApprovalReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
 	stored := &v1alpha1.ActionApproval{}
@@ -68,11 +65,26 @@ func (r *ActionApprovalReconciler) next(a *v1alpha1.ActionApproval, now time.Tim
 	if state.Terminal() || expires == nil {
 		return 0
 	}
-	wait := max(expires.Sub(r.Clock.Now()), 1)
-	if state == approval.Pending {
-		return min(wait, windowCheck)
+	at := expires.Time
+	if change := r.nextChange(a, now); state == approval.Pending && !change.IsZero() && change.Before(at) {
+		at = change
 	}
-	return wait
+	return max(at.Sub(r.Clock.Now()), 1)
+}
+
+// nextChange is when the windows of a policy that asks change next, which may take the reasons away; zero for never.
+func (r *ActionApprovalReconciler) nextChange(a *v1alpha1.ActionApproval, now time.Time) time.Time {
+	var next time.Time
+	set := r.Registry.Set()
+	for _, reason := range a.Spec.Reasons {
+		if set == nil || set.Policy(reason.Policy) == nil {
+			continue
+		}
+		if until := set.Policy(reason.Policy).StateAt(now).Until; next.IsZero() || !until.IsZero() && until.Before(next) {
+			next = until
+		}
+	}
+	return next
 }
 
 // SetupWithManager watches approvals.

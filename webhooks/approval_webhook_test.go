@@ -134,9 +134,9 @@ func testGranted(t *testing.T, e *environment) {
 		t.Errorf("after one use the status is %+v", first.Status)
 	}
 	allowed(t, patch(t.Context(), e.person(t, "erin"), web, types.MergePatchType, `{"spec":{"replicas":2}}`))
-	err := patch(t.Context(), agent, web, types.MergePatchType, toFive)
-	if err == nil {
-		t.Error("one approval lets the same change pass twice")
+	next := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
+	if next.Name == first.Name || next.Spec.Follows != first.Name {
+		t.Errorf("after its one use %s is followed by %s, which follows %q", first.Name, next.Name, next.Spec.Follows)
 	}
 }
 

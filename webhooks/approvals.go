@@ -84,6 +84,8 @@ type plea struct {
 	hasher  action.Hasher
 	consent policy.Consent
 	request approval.Request
+	// usedUp names the last approval for the action that has no use left: a new request follows it.
+	usedUp string
 }
 
 // Consult looks for an approval of an action whose decision asks for one, and changes the decision accordingly: it
@@ -198,9 +200,8 @@ func (a *Approvals) judge(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 			p.wait(live)
 			return true, nil
 		}
-		if verdict.State == approval.Approved { // every use is made, but none is settled yet
-			p.refuse(live, verdict.Reason)
-			return true, nil
+		if verdict.State == approval.Approved { // every use is made
+			p.usedUp = live.Name
 		}
 		return false, nil
 	}

@@ -82,17 +82,20 @@ func (p *plea) standing(found *v1alpha1.ActionApproval, now time.Time) {
 }
 
 // locate follows the chain of earlier requests for the same thing to the one that waits; nil where none does.
-func (a *Approvals) locate(ctx context.Context, p *plea, now time.Time) (*v1alpha1.ActionApproval, error) {
-	var failure error
-	found := p.request.Locate(func(name string) *v1alpha1.ActionApproval {
+func (a *Approvals) locate(ctx context.Context, p *plea, now time.Time) (found *v1alpha1.ActionApproval, failure error) {
+	get := func(name string) *v1alpha1.ActionApproval {
 		live := &v1alpha1.ActionApproval{}
 		if err := a.Live.Get(ctx, client.ObjectKey{Namespace: p.request.Namespace(), Name: name}, live); err != nil {
 			failure = client.IgnoreNotFound(err)
 			return nil
 		}
 		return live
-	}, now)
-	return found, failure
+	}
+	if p.usedUp == "" {
+		return p.request.Locate(get, now), failure
+	}
+	p.request.Follows = p.usedUp
+	return get(p.request.Name()), failure
 }
 
 // bounded says why no request may be opened now. An agent in a loop writes nothing after the first.
