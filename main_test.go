@@ -15,10 +15,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/google/go-cmp/cmp"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/operatortest"
@@ -103,15 +100,7 @@ func TestHelp(t *testing.T) {
 // TestSeveralProcesses runs two processes behind one registered URL: both answer with one certificate.
 func TestSeveralProcesses(t *testing.T) {
 	plane := controlplane.Shared(t)
-	scheme := runtime.NewScheme()
-	if err := apiextensionsv1.AddToScheme(scheme); err != nil {
-		t.Fatal(err)
-	}
-	c, err := client.New(plane.AdminConfig(), client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	operatortest.ApplyDefinitions(t, c)
+	operatortest.ApplyDefinitions(t, operatortest.NewClient(t, plane.AdminConfig()))
 	certs := filepath.Join(t.TempDir(), "shared")
 	first := operatortest.Start(t, plane.Kubeconfig("admin"), "--cert-dir", certs)
 	second := operatortest.StartBehind(t, plane.Kubeconfig("admin"), first.URL, "--cert-dir", certs)

@@ -10,13 +10,9 @@ import (
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/events"
 	certutil "k8s.io/client-go/util/cert"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -40,16 +36,7 @@ func TestMain(m *testing.M) {
 
 func adminClient(t *testing.T) client.Client {
 	t.Helper()
-	scheme := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c, err := client.New(controlplane.Shared(t).AdminConfig(), client.Options{Scheme: scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := operatortest.NewClient(t, controlplane.Shared(t).AdminConfig())
 	operatortest.ApplyDefinitions(t, c)
 	return c
 }
@@ -260,7 +247,7 @@ func TestOwner(t *testing.T) {
 	if err := b.Delete(t.Context(), anchor); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the configuration goes with its owner", func(ctx context.Context) error {
+	operatortest.Eventually(t, "the configuration goes with its owner", func(ctx context.Context) error {
 		err := b.Get(ctx, client.ObjectKey{Name: controllers.ActionsConfiguration}, &admissionregistrationv1.ValidatingWebhookConfiguration{})
 		if err == nil {
 			return fmt.Errorf("it is still there")
@@ -288,7 +275,7 @@ func TestDrift(t *testing.T) {
 		}
 		return nil
 	}
-	eventually(t, "the configuration is there", whole)
+	operatortest.Eventually(t, "the configuration is there", whole)
 	for name, drift := range map[string]func() error{
 		"weakened": func() error {
 			ignore := admissionregistrationv1.Ignore
@@ -308,18 +295,6 @@ func TestDrift(t *testing.T) {
 		if err := drift(); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		eventually(t, "the configuration that was "+name+" is repaired", whole)
-	}
-}
-
-func eventually(t *testing.T, what string, condition func(context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 20*time.Second, true, func(ctx context.Context) (bool, error) {
-		last = condition(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("waiting until %s: %v; %v", what, err, last)
+		operatortest.Eventually(t, "the configuration that was "+name+" is repaired", whole)
 	}
 }

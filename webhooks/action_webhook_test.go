@@ -19,8 +19,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
 // images is the policy of most tests: the agent may change images of Deployments, at any time.
@@ -110,12 +113,15 @@ func testRoutes(t *testing.T, e *environment) {
 		`"resources":{},"terminationMessagePath":"/dev/termination-log","terminationMessagePolicy":"File"}]}}}}`
 	routes := map[string]func(context.Context) error{
 		"replace": func(ctx context.Context) error {
-			changed := &appsv1.Deployment{}
-			if err := e.admin.Get(ctx, client.ObjectKeyFromObject(web), changed); err != nil {
-				return err
-			}
-			changed.Spec.Replicas, changed.Spec.Template.Spec.Containers[0].Image = ptr.To[int32](4), "web:2"
-			return agent.Update(ctx, changed)
+			// Controllers still write the object: who replaces it reads it again, as kubectl edit does.
+			return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+				changed := &appsv1.Deployment{}
+				if err := e.admin.Get(ctx, client.ObjectKeyFromObject(web), changed); err != nil {
+					return err
+				}
+				changed.Spec.Replicas, changed.Spec.Template.Spec.Containers[0].Image = ptr.To[int32](4), "web:2"
+				return agent.Update(ctx, changed)
+			})
 		},
 		"strategic": func(ctx context.Context) error {
 			return patch(ctx, agent, web, types.StrategicMergePatchType, strategic)
@@ -364,7 +370,7 @@ func testWindow(t *testing.T, e *environment) {
 	if refused(t, err, "ChangeWindowClosed"); !strings.Contains(err.Error(), "next: WAIT until 2031-01-01T01:00:00+01:00") {
 		t.Errorf("the refusal does not say what suffices:\n%v", err)
 	}
-	eventually(t, "the audit log holds the decision", func(context.Context) error {
+	operatortest.Eventually(t, "the audit log holds the decision", func(context.Context) error {
 		for _, line := range e.auditLines(t, namespace) {
 			if strings.Contains(line, `"enforce.countersign.dev/decision":"Deny"`) && strings.Contains(line, `"enforce.countersign.dev/reasons":"ChangeWindowClosed"`) {
 				return nil
@@ -384,7 +390,7 @@ func testObserve(t *testing.T, e *environment) {
 		e.waitEnforced(t, p)
 	}
 	config := e.withWarnings(t, agent)
-	eventually(t, "a write is answered with a warning", func(ctx context.Context) error {
+	operatortest.Eventually(t, "a write is answered with a warning", func(ctx context.Context) error {
 		config.warnings = nil
 		if err := config.Create(ctx, configMap(namespace, "c"), client.DryRunAll); err != nil {
 			return err
@@ -420,7 +426,7 @@ func testImpersonation(t *testing.T, e *environment) {
 	config := e.plane.AdminConfig()
 	config.Impersonate.UserName = agent.name
 	config.Impersonate.Groups = []string{"system:masters"}
-	impostor := e.client(t, config)
+	impostor := operatortest.NewClient(t, config)
 	err := impostor.Patch(t.Context(), web.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"spec":{"replicas":9}}`)))
 	refused(t, err, "FieldOutOfScope")
 }
@@ -443,7 +449,7 @@ func testNewKind(t *testing.T, e *environment) {
 			"apiVersion": group + "/v1", "kind": "Widget", "metadata": map[string]any{"namespace": namespace, "name": "w"},
 		}}
 	}
-	eventually(t, "the new kind is served", func(ctx context.Context) error {
+	operatortest.Eventually(t, "the new kind is served", func(ctx context.Context) error {
 		return e.admin.Create(ctx, widget(), client.DryRunAll)
 	})
 	refused(t, agent.Create(t.Context(), widget()), "ActionOutOfScope")
@@ -455,7 +461,7 @@ func testRemoval(t *testing.T, e *environment) {
 	p := e.policyNamed(t, "brief-"+namespace, namespace, images)
 	e.waitGoverned(t, agent, namespace)
 	allowed(t, e.admin.Delete(t.Context(), p.DeepCopy()))
-	eventually(t, "the agent is free", func(ctx context.Context) error {
+	operatortest.Eventually(t, "the agent is free", func(ctx context.Context) error {
 		return agent.Create(ctx, configMap(namespace, "free"), client.DryRunAll)
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
 // asks is a policy under which the agent may roll images, and needs consent to everything else.
@@ -64,7 +65,7 @@ var approvalInTail = regexp.MustCompile(`approval=[^/ ]*/([^ \]]*)`)
 func asked(t *testing.T, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
 	t.Helper()
 	var err error
-	eventually(t, "the object keeps still", func(context.Context) error {
+	operatortest.Eventually(t, "the object keeps still", func(context.Context) error {
 		if err = act(); err != nil && strings.Contains(err.Error(), "changed while it was reviewed") {
 			return err
 		}
@@ -92,7 +93,7 @@ func decide(ctx context.Context, who *identity, a *v1alpha1.ActionApproval, verd
 // waitState waits until the STATE column says so.
 func waitState(t *testing.T, e *environment, a *v1alpha1.ActionApproval, state string) {
 	t.Helper()
-	eventually(t, "approval "+a.Name+" is "+state, func(ctx context.Context) error {
+	operatortest.Eventually(t, "approval "+a.Name+" is "+state, func(ctx context.Context) error {
 		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
 			return err
 		}
@@ -178,7 +179,7 @@ func testDeciders(t *testing.T, e *environment) {
 		ObjectMeta: metav1.ObjectMeta{Name: role.Name}, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
 		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: "User", Name: "grace"}},
 	}))
-	eventually(t, "grace may patch, and not approve", func(ctx context.Context) error {
+	operatortest.Eventually(t, "grace may patch, and not approve", func(ctx context.Context) error {
 		if err := decide(ctx, grace, request, "Approve"); err == nil || !strings.Contains(err.Error(), "verb approve") {
 			return fmt.Errorf("the answer is %w", errors.Join(errors.New("not about the verb"), err))
 		}
@@ -186,12 +187,12 @@ func testDeciders(t *testing.T, e *environment) {
 	})
 	role.Rules[0].Verbs = append(role.Rules[0].Verbs, "approve")
 	allowed(t, e.admin.Update(t.Context(), role))
-	eventually(t, "grace may approve", func(ctx context.Context) error { return decide(ctx, grace, request, "Approve") })
+	operatortest.Eventually(t, "grace may approve", func(ctx context.Context) error { return decide(ctx, grace, request, "Approve") })
 	waitState(t, e, request, "Approved")
 	// An approver who loses the right takes the consent along.
 	role.Rules[0].Verbs = []string{"get"}
 	allowed(t, e.admin.Update(t.Context(), role))
-	eventually(t, "consent is void without the right", func(ctx context.Context) error {
+	operatortest.Eventually(t, "consent is void without the right", func(ctx context.Context) error {
 		target := web.DeepCopy()
 		err := agent.Patch(ctx, target, client.RawPatch(types.MergePatchType, []byte(toFive)), client.DryRunAll)
 		if err == nil {
@@ -243,7 +244,7 @@ func testQuorum(t *testing.T, e *environment) {
 	allowed(t, decide(t.Context(), erin, request, "Approve"))
 	asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	allowed(t, decide(t.Context(), e.person(t, "frank"), request, "Approve"))
-	eventually(t, "two people suffice", func(ctx context.Context) error { return patch(ctx, agent, web, types.MergePatchType, toFive) })
+	operatortest.Eventually(t, "two people suffice", func(ctx context.Context) error { return patch(ctx, agent, web, types.MergePatchType, toFive) })
 }
 
 func testDrift(t *testing.T, e *environment) {
@@ -297,7 +298,7 @@ func testApprovedDelete(t *testing.T, e *environment) {
 	allowed(t, decide(t.Context(), e.person(t, "erin"), request, "Approve"))
 	waitState(t, e, request, "Approved")
 	allowed(t, agent.Delete(t.Context(), victim.DeepCopy()))
-	eventually(t, "the pod is gone", func(ctx context.Context) error {
+	operatortest.Eventually(t, "the pod is gone", func(ctx context.Context) error {
 		err := e.admin.Get(ctx, client.ObjectKeyFromObject(victim), &corev1.Pod{})
 		if err == nil {
 			return errors.New("it is still there")

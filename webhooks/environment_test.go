@@ -7,19 +7,14 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,7 +35,6 @@ type environment struct {
 	plane    *controlplane.Plane
 	operator *operatortest.Operator
 	admin    client.Client
-	scheme   *runtime.Scheme
 }
 
 // identity is a user with clients of their own.
@@ -54,25 +48,11 @@ type identity struct {
 
 func newEnvironment(t *testing.T, flags ...string) *environment {
 	t.Helper()
-	e := &environment{plane: controlplane.Shared(t), scheme: runtime.NewScheme()}
-	for _, add := range []func(*runtime.Scheme) error{clientgoscheme.AddToScheme, apiextensionsv1.AddToScheme, v1alpha1.AddToScheme} {
-		if err := add(e.scheme); err != nil {
-			t.Fatal(err)
-		}
-	}
-	e.admin = e.client(t, e.plane.AdminConfig())
+	e := &environment{plane: controlplane.Shared(t)}
+	e.admin = operatortest.NewClient(t, e.plane.AdminConfig())
 	operatortest.ApplyDefinitions(t, e.admin)
 	e.operator = operatortest.Start(t, e.plane.Kubeconfig("admin"), flags...)
 	return e
-}
-
-func (e *environment) client(t *testing.T, config *rest.Config) client.Client {
-	t.Helper()
-	c, err := client.New(config, client.Options{Scheme: e.scheme})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
 }
 
 // namespace makes a namespace for one test.
@@ -134,7 +114,7 @@ func (e *environment) identity(t *testing.T, name, kubeconfig string) *identity 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &identity{name: name, config: config, kubeconfig: kubeconfig, Client: e.client(t, config), Interface: set}
+	return &identity{name: name, config: config, kubeconfig: kubeconfig, Client: operatortest.NewClient(t, config), Interface: set}
 }
 
 // policy stores a policy for the agent of a namespace and waits until the API server sends the agent's actions to
@@ -168,7 +148,7 @@ func (e *environment) policyNamed(t *testing.T, name, namespace, spec string) *v
 // waitEnforced waits until this generation of a policy is in force.
 func (e *environment) waitEnforced(t *testing.T, p *v1alpha1.AgentActionPolicy) {
 	t.Helper()
-	eventually(t, "policy "+p.Name+" is enforced", func(ctx context.Context) error {
+	operatortest.Eventually(t, "policy "+p.Name+" is enforced", func(ctx context.Context) error {
 		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(p), p); err != nil {
 			return err
 		}
@@ -184,7 +164,7 @@ func (e *environment) waitEnforced(t *testing.T, p *v1alpha1.AgentActionPolicy) 
 // milliseconds to take up a stored webhook configuration, and says nowhere that it has.
 func (e *environment) waitGoverned(t *testing.T, agent *identity, namespace string) {
 	t.Helper()
-	eventually(t, "the agent is governed", func(ctx context.Context) error {
+	operatortest.Eventually(t, "the agent is governed", func(ctx context.Context) error {
 		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"}}
 		err := agent.Create(ctx, probe, client.DryRunAll)
 		if err == nil {
@@ -200,7 +180,7 @@ func (e *environment) waitGoverned(t *testing.T, agent *identity, namespace stri
 // waitPoliciesValidated waits until the API server asks the operator about policies.
 func (e *environment) waitPoliciesValidated(t *testing.T) {
 	t.Helper()
-	eventually(t, "policies are validated", func(ctx context.Context) error {
+	operatortest.Eventually(t, "policies are validated", func(ctx context.Context) error {
 		p := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: v1alpha1.AgentActionPolicySpec{
 			Enforcement: v1alpha1.Enforce, Subjects: []v1alpha1.Subject{{Kind: v1alpha1.SubjectUser, Name: "admin"}},
 		}}
@@ -213,19 +193,6 @@ func (e *environment) waitPoliciesValidated(t *testing.T) {
 		}
 		return nil
 	})
-}
-
-// eventually polls until a condition holds.
-func eventually(t *testing.T, what string, condition func(context.Context) error) {
-	t.Helper()
-	var last error
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, 20*time.Second, true, func(ctx context.Context) (bool, error) {
-		last = condition(ctx)
-		return last == nil, nil
-	})
-	if err != nil {
-		t.Fatalf("waiting until %s: %v; %v", what, err, last)
-	}
 }
 
 // refused checks that an error is a refusal by the operator: 403, with exactly these reasons as causes.
@@ -286,6 +253,6 @@ func (e *environment) withWarnings(t *testing.T, who *identity) *warned {
 	w := &warned{}
 	config := rest.CopyConfig(who.config)
 	config.WarningHandler = w
-	w.Client = e.client(t, config)
+	w.Client = operatortest.NewClient(t, config)
 	return w
 }

@@ -22,7 +22,7 @@ func TestMetrics(t *testing.T) {
 	allowed(t, patch(t.Context(), agent, web, types.StrategicMergePatchType, `{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))
 	refused(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"replicas":9}}`), "FieldOutOfScope")
 	for _, check := range []string{"healthz", "readyz"} {
-		eventually(t, check+" answers", func(ctx context.Context) error {
+		operatortest.Eventually(t, check+" answers", func(ctx context.Context) error {
 			_, err := fetch(ctx, "http://"+probes+"/"+check)
 			return err
 		})

@@ -44,7 +44,7 @@ func TestOutage(t *testing.T) {
 	allowed(t, patch(t.Context(), e.person(t, "dave"), web, types.StrategicMergePatchType, fmt.Sprintf(image, 4)))
 	allowed(t, patch(t.Context(), watched, web, types.StrategicMergePatchType, fmt.Sprintf(image, 5)))
 	operatortest.Start(t, e.plane.Kubeconfig("admin"))
-	eventually(t, "the agent may act again", func(ctx context.Context) error {
+	operatortest.Eventually(t, "the agent may act again", func(ctx context.Context) error {
 		return patch(ctx, agent, web, types.StrategicMergePatchType, fmt.Sprintf(image, 6))
 	})
 }
