@@ -3,7 +3,6 @@ package webhooks
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,10 +10,8 @@ import (
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/flowcontrol"
-	"k8s.io/client-go/util/retry"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -152,88 +149,6 @@ func expiry(a *v1alpha1.ActionApproval) time.Time {
 	return a.Spec.RequestExpiresAt.Time
 }
 
-// try asks one approval, read live. It says whether the decision is made.
-func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.ActionApproval) (bool, error) {
-	now := a.Clock.Now()
-	asked := candidate.Spec.Action
-	// What follows a deletion that was admitted shows another object, and comes when the approval is spent.
-	if candidate.Namespace != p.request.Namespace() {
-		return false, nil
-	}
-	follows := asked != nil && p.in.Action.Operation == v1alpha1.OperationDelete && asked.UID == p.in.Action.UID
-	if !follows && (asked == nil || asked.Hash != p.v.hash || approval.Evaluate(candidate, now).Terminal()) {
-		return false, nil
-	}
-	for range maxConflicts {
-		live := &v1alpha1.ActionApproval{}
-		if err := a.Live.Get(ctx, client.ObjectKeyFromObject(candidate), live); err != nil {
-			return false, client.IgnoreNotFound(err)
-		}
-		done, err := a.judge(ctx, p, live)
-		if !apierrors.IsConflict(err) {
-			return done, err
-		}
-	}
-	return false, errors.New("redeeming an approval: too many others use it at once, repeat the request")
-}
-
-// judge applies one approval to the action.
-func (a *Approvals) judge(ctx context.Context, p *plea, live *v1alpha1.ActionApproval) (bool, error) {
-	now := a.Clock.Now()
-	if approval.Continuation(live, p.in.Action, now) {
-		p.admit(live)
-		return true, nil
-	}
-	attempt, err := a.attempt(ctx, p, live)
-	if err != nil {
-		return false, err
-	}
-	switch verdict := approval.Check(live, attempt, now); verdict.Outcome {
-	case approval.Admit:
-		return true, a.spend(ctx, p, live, verdict)
-	case approval.Ends:
-		return a.void(ctx, p, live, verdict.Reason)
-	case approval.Foreign:
-		return false, nil
-	default:
-		if verdict.State == approval.Pending {
-			p.wait(live)
-			return true, nil
-		}
-		if verdict.State == approval.Approved { // every use is made
-			p.usedUp = live.Name
-		}
-		return false, nil
-	}
-}
-
-func (a *Approvals) attempt(ctx context.Context, p *plea, live *v1alpha1.ActionApproval) (approval.Attempt, error) {
-	at := approval.Attempt{
-		Action: p.in.Action, Hash: p.v.hash, RequestID: p.v.request.ID, Reasons: p.request.Reasons,
-		TaskPolicy: p.v.decision.Policy, Task: p.v.decision.Task, Base: p.request.Base,
-	}
-	for _, q := range p.request.Requirements {
-		at.Policies = append(at.Policies, q.Policy)
-	}
-	if approval.Evaluate(live, a.Clock.Now()) != approval.Approved {
-		return at, nil // whether approvers have kept their rights matters only then
-	}
-	for i := range live.Spec.Decisions {
-		d := &live.Spec.Decisions[i]
-		if d.Verdict != v1alpha1.VerdictApprove {
-			continue
-		}
-		may, err := a.mayApprove(ctx, live.Namespace, action.Actor{Username: d.Approver.Username, UID: d.Approver.UID, Groups: d.Approver.Groups})
-		if err != nil {
-			return at, err
-		}
-		if !may {
-			at.LostApprovers = append(at.LostApprovers, d.Approver.Username)
-		}
-	}
-	return at, nil
-}
-
 // mayApprove says whether somebody has the verb approve in a namespace, and is not governed.
 func (a *Approvals) mayApprove(ctx context.Context, namespace string, who action.Actor) (bool, error) {
 	if set := a.Registry.Set(); set == nil || set.Governs(who) {
@@ -251,128 +166,11 @@ func (a *Approvals) mayApprove(ctx context.Context, namespace string, who action
 	return review.Status.Allowed && !review.Status.Denied, nil
 }
 
-// spend records the use, unless nothing will be stored or it is recorded already, and lets the action pass.
-func (a *Approvals) spend(ctx context.Context, p *plea, live *v1alpha1.ActionApproval, verdict approval.Verdict) error {
-	if p.in.Action.DryRun && p.in.Action.Subresource != "token" {
-		p.admit(live)
-		return nil
-	}
-	next, already, err := approval.Spend(live, verdict.Key, a.Clock.Now(), usedObject(p.in.Action))
-	if err != nil {
-		return err
-	}
-	if !already {
-		live.Status = next
-		if err := a.Client.Status().Update(ctx, live); err != nil {
-			return err // unwrapped: a conflict is tried again
-		}
-	}
-	p.admit(live)
-	return nil
-}
-
-func usedObject(a *action.Action) v1alpha1.UsedObject {
-	version := ""
-	if metadata, ok := a.Old["metadata"].(map[string]any); ok {
-		version, _ = metadata["resourceVersion"].(string)
-	}
-	return v1alpha1.UsedObject{UID: a.UID, ResourceVersion: version}
-}
-
-// void ends an approval whose action would not be what was approved, unless the review itself is stale: then the API
-// server comes again.
-func (a *Approvals) void(ctx context.Context, p *plea, live *v1alpha1.ActionApproval, reason string) (bool, error) {
-	switch seen, err := a.compare(ctx, p); {
-	case err != nil:
-		return true, err
-	case seen == objectUnknown:
-		p.refuse(live, reason)
-		return true, nil
-	case seen == objectStale:
-		p.refuse(live, staleAdvice)
-		return true, nil
-	}
-	if p.in.Action.DryRun {
-		return false, nil
-	}
-	live.Status = approval.End(live, approval.Void, "Void: "+reason, a.Clock.Now())
-	if err := a.Client.Status().Update(ctx, live); err != nil {
-		return false, err // unwrapped: a conflict is tried again
-	}
-	p.void(live, reason)
-	return false, nil
-}
-
 // void says that an approval has ended, and why.
 func (p *plea) void(ended *v1alpha1.ActionApproval, reason string) {
 	p.v.decision.Obstacles = append(p.v.decision.Obstacles, policy.Obstacle{
 		Reason: policy.ApprovalUnusable, Verdict: v1alpha1.RequireApproval,
 		Detail: "approval " + nameOf(ended) + " is void: " + reason,
-	})
-}
-
-// How the object of a review compares with the live one.
-const (
-	objectCurrent = iota
-	objectStale
-	// objectUnknown means that the operator may not read objects of this kind.
-	objectUnknown
-)
-
-const staleAdvice = "the object changed while it was reviewed, repeat the same command"
-
-// compare reads whether the object is by now another one than the review shows: the API server reviews a copy first
-// that may be old. What is read live already is current.
-func (a *Approvals) compare(ctx context.Context, p *plea) (int, error) {
-	act := p.in.Action
-	if act.Operation != v1alpha1.OperationUpdate && act.Operation != v1alpha1.OperationDelete || act.Target != nil {
-		return objectCurrent, nil
-	}
-	live, err := liveVersion(ctx, a.Live, act)
-	switch {
-	case apierrors.IsForbidden(err):
-		return objectUnknown, nil
-	case client.IgnoreNotFound(err) != nil:
-		return objectUnknown, err
-	case live != usedObject(act).ResourceVersion:
-		return objectStale, nil
-	}
-	return objectCurrent, nil
-}
-
-// Disturb ends the approvals for other changes of an object that an agent is about to change: what people saw is not
-// what would happen any more.
-func (a *Approvals) Disturb(ctx context.Context, v *verdict) error {
-	if v.action.UID == "" || v.action.DryRun {
-		return nil
-	}
-	var list v1alpha1.ActionApprovalList
-	if err := a.Cached.List(ctx, &list, client.MatchingFields{TargetIndex: v.action.UID}); err != nil {
-		return fmt.Errorf("listing approvals: %w", err)
-	}
-	for i := range list.Items {
-		if usable(&list.Items[i], a.Clock.Now()) && approval.Disturbs(&list.Items[i], v.action, v.hash) {
-			if err := a.end(ctx, client.ObjectKeyFromObject(&list.Items[i]), "Void: an agent has changed the object since"); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// usable says whether an approval may still let something pass: what was used up has served, and is not void.
-func usable(a *v1alpha1.ActionApproval, now time.Time) bool {
-	return !approval.Evaluate(a, now).Terminal() && (a.Status.Remaining == nil || *a.Status.Remaining > 0)
-}
-
-func (a *Approvals) end(ctx context.Context, key client.ObjectKey, message string) error {
-	return retry.RetryOnConflict(retry.DefaultRetry, func() error {
-		live := &v1alpha1.ActionApproval{}
-		if err := a.Live.Get(ctx, key, live); err != nil {
-			return client.IgnoreNotFound(err)
-		}
-		live.Status = approval.End(live, approval.Void, message, a.Clock.Now())
-		return a.Client.Status().Update(ctx, live)
 	})
 }
 
