@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	"go.uber.org/zap/zapcore"
@@ -55,6 +56,8 @@ type operator struct {
 	certs    certificate.Dir
 	registry *registry.Registry
 	self     policy.Identity
+	// hashKey is nil until the key was read.
+	hashKey atomic.Pointer[action.Hasher]
 }
 
 // serve runs the operator.
@@ -196,10 +199,19 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	return op.addChecks(server)
 }
 
-// hasher reads the key of the installation.
+// hasher gives the key of the installation. It is read once, as soon as it is there: every review asks for it, and it
+// never changes.
 func (op *operator) hasher() (action.Hasher, error) {
+	if known := op.hashKey.Load(); known != nil {
+		return *known, nil
+	}
 	id, key, err := op.certs.HashKey()
-	return action.Hasher{KeyID: id, Key: key}, err
+	if err != nil {
+		return action.Hasher{}, err
+	}
+	read := action.Hasher{KeyID: id, Key: key}
+	op.hashKey.Store(&read)
+	return read, nil
 }
 
 func (op *operator) addChecks(server *webhooks.Server) error {
