@@ -51,14 +51,14 @@ func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconci
 		return reconcile.Result{}, nil // the registry's update comes back here
 	}
 	compiled := set.Policy(stored.Name)
-	pending, err := r.pending(ctx, set)
+	pending, err := r.pending(ctx, set, stored.Name)
 	if err != nil {
 		return reconcile.Result{}, err
 	}
 	now := r.Clock.Now()
 	state := compiled.StateAt(now)
 	desired := stored.DeepCopy()
-	desired.Status = statusOf(stored, compiled, state, pending[stored.Name], now)
+	desired.Status = statusOf(stored, compiled, state, pending, now)
 	switch err := r.patchStatus(ctx, stored, desired); {
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictPause}, nil // the cache is about to catch up
@@ -71,32 +71,26 @@ func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconci
 	return reconcile.Result{RequeueAfter: max(state.Until.Sub(r.Clock.Now()), 1)}, nil
 }
 
-// pending says for policies by name why the stored webhook configuration does not deliver their actions; those
-// that it delivers are absent.
-func (r *AgentActionPolicyReconciler) pending(ctx context.Context, set *policy.Set) (map[string]string, error) {
+// pending says why the stored webhook configuration does not deliver the actions of a policy's subjects; empty where
+// it does.
+func (r *AgentActionPolicyReconciler) pending(ctx context.Context, set *policy.Set, name string) (string, error) {
 	d := r.deliveries.of(set)
-	reasons := map[string]string{}
-	for name := range d.left {
-		reasons[name] = v1alpha1.ReasonConfigurationTooLarge
+	if d.left[name] {
+		return v1alpha1.ReasonConfigurationTooLarge, nil
 	}
 	bundle, err := r.CABundle()
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	var stored admissionregistrationv1.ValidatingWebhookConfiguration
 	err = r.Client.Get(ctx, client.ObjectKey{Name: ActionsConfiguration}, &stored)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
+		return "", fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
 	}
 	if err == nil && equality.Semantic.DeepEqual(stored.Webhooks, d.actionWebhooks(r.Endpoint, bundle)) {
-		return reasons, nil
+		return "", nil
 	}
-	for _, p := range set.Policies() {
-		if !d.left[p.Name] {
-			reasons[p.Name] = v1alpha1.ReasonConfigurationPending
-		}
-	}
-	return reasons, nil
+	return v1alpha1.ReasonConfigurationPending, nil
 }
 
 // patchStatus writes the status where it differs, and tells by an event when a policy becomes ready or stops to be.
