@@ -25,6 +25,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/catalogue"
 	"github.com/countersign-dev/countersign/internal/certificate"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
@@ -170,7 +171,7 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("making a discovery client: %w", err)
 	}
-	kinds := webhooks.NewKinds(resources, op.clock)
+	kinds := catalogue.New(resources, op.clock)
 	approvals := &webhooks.Approvals{
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,

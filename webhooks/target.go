@@ -12,12 +12,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/catalogue"
 )
 
 // Cluster reads the few facts about the cluster that a decision needs.
 type Cluster struct {
 	// Kinds is the catalogue of what the API server serves.
-	Kinds *Kinds
+	Kinds *catalogue.Catalogue
 	// Live reads from the API server: targets must not be stale.
 	Live client.Reader
 	// Cached reads from informers: the labels of namespaces.

@@ -1,4 +1,6 @@
-package webhooks
+// Package catalogue knows what the API server serves: for the webhooks, which bring actions to normal form with it, and
+// for the controllers, which find out what became of them.
+package catalogue
 
 import (
 	"context"
@@ -18,10 +20,10 @@ import (
 	"github.com/countersign-dev/countersign/internal/action"
 )
 
-// Kinds knows what the API server serves: which resources are namespaced, which version of them is preferred,
+// Catalogue knows what the API server serves: which resources are namespaced, which version of them is preferred,
 // and which have a status subresource. It refreshes itself in the background and, for a resource it has not seen,
 // at once. It implements manager.Runnable.
-type Kinds struct {
+type Catalogue struct {
 	discovery discovery.DiscoveryInterface
 	clock     clock.WithTicker
 	known     atomic.Pointer[map[schema.GroupResource]action.KindFacts]
@@ -32,27 +34,27 @@ type Kinds struct {
 }
 
 const (
-	// kindsInterval is how often the catalogue is read anew: a kind that changes is known that late at most.
-	kindsInterval = 30 * time.Second
-	// kindsPause keeps requests for a resource that does not exist from becoming a load on the API server.
-	kindsPause = time.Second
+	// interval is how often the catalogue is read anew: a kind that changes is known that late at most.
+	interval = 30 * time.Second
+	// pause keeps requests for a resource that does not exist from becoming a load on the API server.
+	pause = time.Second
 )
 
-// NewKinds returns an empty catalogue.
-func NewKinds(d discovery.DiscoveryInterface, c clock.WithTicker) *Kinds {
-	return &Kinds{discovery: d, clock: c}
+// New returns an empty catalogue.
+func New(d discovery.DiscoveryInterface, clk clock.WithTicker) *Catalogue {
+	return &Catalogue{discovery: d, clock: clk}
 }
 
 // NeedLeaderElection says that every replica keeps its own catalogue.
-func (k *Kinds) NeedLeaderElection() bool { return false }
+func (c *Catalogue) NeedLeaderElection() bool { return false }
 
 // Start refreshes the catalogue until the context ends.
-func (k *Kinds) Start(ctx context.Context) error {
-	log := logr.FromContextOrDiscard(ctx).WithName("kinds")
-	ticker := k.clock.NewTicker(kindsInterval)
+func (c *Catalogue) Start(ctx context.Context) error {
+	log := logr.FromContextOrDiscard(ctx).WithName("catalogue")
+	ticker := c.clock.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		if err := k.refresh(); err != nil {
+		if err := c.refresh(); err != nil {
 			log.Error(err, "Reading what the API server serves")
 		}
 		select {
@@ -65,22 +67,22 @@ func (k *Kinds) Start(ctx context.Context) error {
 
 // Facts says what is known about a resource. An error means that it is not served, or that the API server did not
 // answer.
-func (k *Kinds) Facts(group, resource string) (action.KindFacts, error) {
+func (c *Catalogue) Facts(group, resource string) (action.KindFacts, error) {
 	key := schema.GroupResource{Group: group, Resource: resource}
-	if facts, ok := k.lookup(key); ok {
+	if facts, ok := c.lookup(key); ok {
 		return facts, nil
 	}
-	if err := k.refreshUnlessRecent(); err != nil {
+	if err := c.refreshUnlessRecent(); err != nil {
 		return action.KindFacts{}, err
 	}
-	if facts, ok := k.lookup(key); ok {
+	if facts, ok := c.lookup(key); ok {
 		return facts, nil
 	}
 	return action.KindFacts{}, fmt.Errorf("looking up %s: the API server does not list this resource", key)
 }
 
-func (k *Kinds) lookup(key schema.GroupResource) (action.KindFacts, bool) {
-	known := k.known.Load()
+func (c *Catalogue) lookup(key schema.GroupResource) (action.KindFacts, bool) {
+	known := c.known.Load()
 	if known == nil {
 		return action.KindFacts{}, false
 	}
@@ -88,33 +90,33 @@ func (k *Kinds) lookup(key schema.GroupResource) (action.KindFacts, bool) {
 	return facts, ok
 }
 
-func (k *Kinds) refreshUnlessRecent() error {
-	k.mu.Lock()
-	recent := k.known.Load() != nil && k.clock.Since(k.refreshed) < kindsPause
-	k.mu.Unlock()
+func (c *Catalogue) refreshUnlessRecent() error {
+	c.mu.Lock()
+	recent := c.known.Load() != nil && c.clock.Since(c.refreshed) < pause
+	c.mu.Unlock()
 	if recent {
 		return nil
 	}
-	return k.refresh()
+	return c.refresh()
 }
 
 // refresh reads the catalogue anew. An aggregated API that does not answer leaves out its own group only.
-func (k *Kinds) refresh() error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.refreshed = k.clock.Now()
-	groups, lists, err := k.discovery.ServerGroupsAndResources()
+func (c *Catalogue) refresh() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refreshed = c.clock.Now()
+	groups, lists, err := c.discovery.ServerGroupsAndResources()
 	var partial *discovery.ErrGroupDiscoveryFailed
 	if err != nil && !errors.As(err, &partial) {
 		return fmt.Errorf("discovering resources: %w", err)
 	}
-	known := catalogue(groups, lists)
-	k.known.Store(&known)
+	known := collect(groups, lists)
+	c.known.Store(&known)
 	return nil
 }
 
-// catalogue takes for each resource the first version in the group's order of preference that serves it.
-func catalogue(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) map[schema.GroupResource]action.KindFacts {
+// collect takes for each resource the first version in the group's order of preference that serves it.
+func collect(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) map[schema.GroupResource]action.KindFacts {
 	byVersion := make(map[string]*metav1.APIResourceList, len(lists))
 	for _, l := range lists {
 		byVersion[l.GroupVersion] = l
