@@ -14,11 +14,11 @@ import (
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=aa,categories=countersign
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Approved")].reason`
-// +kubebuilder:printcolumn:name="Requester",type=string,JSONPath=`.spec.requester.username`
-// +kubebuilder:printcolumn:name="Action",type=string,JSONPath=`.spec.action.operation`
-// +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.spec.action.name`
-// +kubebuilder:printcolumn:name="Reasons",type=string,JSONPath=`.spec.reasons[*].type`
-// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.expiresAt`
+// +kubebuilder:printcolumn:name="Requester",type=string,JSONPath=`.status.summary.requester`
+// +kubebuilder:printcolumn:name="Action",type=string,JSONPath=`.status.summary.action`
+// +kubebuilder:printcolumn:name="Target",type=string,JSONPath=`.status.summary.target`
+// +kubebuilder:printcolumn:name="Reasons",type=string,JSONPath=`.status.summary.reasons`
+// +kubebuilder:printcolumn:name="Expires",type=string,JSONPath=`.status.summary.expires`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 type ActionApproval struct {
 	metav1.TypeMeta `json:",inline"`
@@ -115,6 +115,11 @@ type Requester struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	UID string `json:"uid,omitempty"`
+	// podName is the name of the pod that the requester's token is bound to.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	PodName string `json:"podName,omitempty"`
 	// podUID is the UID of the pod that the requester's token is bound to.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
@@ -407,6 +412,41 @@ type ActionApprovalStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=1000
 	Remaining *int32 `json:"remaining,omitempty"`
+	// summary says in short who asks for what, for tables.
+	// +optional
+	Summary *ApprovalSummary `json:"summary,omitempty"`
+}
+
+// ApprovalSummary says in short who asks for what. It repeats what stands in spec.
+//
+// +kubebuilder:validation:MinProperties=1
+type ApprovalSummary struct {
+	// requester is namespace/name of a service account, and the name of any other user.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=320
+	Requester string `json:"requester,omitempty"`
+	// action in one word, such as update, exec or run.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Action string `json:"action,omitempty"`
+	// target is resource/name, or task/name for a run of a task.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=400
+	Target string `json:"target,omitempty"`
+	// reasons are the kinds of restrictions that consent would waive, each once, with commas between.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Reasons string `json:"reasons,omitempty"`
+	// expires is weekday and time in UTC of status.expiresAt, while the approval has not ended: it is at most seven
+	// days ahead.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=16
+	Expires string `json:"expires,omitempty"`
 }
 
 // UseOutcome says what became of a use.
@@ -434,26 +474,64 @@ type ApprovalUse struct {
 	// time of the first admission.
 	// +required
 	Time metav1.Time `json:"time,omitzero"`
+	// since is the resourceVersion that this approval had before the admission: what became of the action is read
+	// from what was stored after it.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Since string `json:"since,omitempty"`
 	// object is what was acted upon.
 	// +optional
 	Object *UsedObject `json:"object,omitempty"`
 	// outcome is Admitted, Closed, Stored or Returned.
 	// +optional
 	Outcome UseOutcome `json:"outcome,omitempty"`
+	// settledAt is when the outcome became another one than Admitted.
+	// +optional
+	SettledAt *metav1.Time `json:"settledAt,omitempty"`
 }
 
 // UsedObject is what an approved action acted upon.
 //
 // +kubebuilder:validation:MinProperties=1
 type UsedObject struct {
+	// group of the resource; empty for the core group.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Group string `json:"group,omitempty"`
+	// version of the resource in which the action was reviewed.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Version string `json:"version,omitempty"`
+	// resource by plural name.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Resource string `json:"resource,omitempty"`
+	// subresource that was acted upon, if any.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Subresource string `json:"subresource,omitempty"`
+	// name of the object.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
 	// uid of the object.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	UID string `json:"uid,omitempty"`
-	// resourceVersion of the object when the action was admitted.
+	// resourceVersion from which an update started.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	ResourceVersion string `json:"resourceVersion,omitempty"`
+	// generation from which an update started that moves it; absent where it does not.
+	// +optional
+	// +kubebuilder:validation:Minimum=1
+	Generation int64 `json:"generation,omitempty"`
 }

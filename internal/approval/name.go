@@ -13,9 +13,8 @@ import (
 const (
 	// suffixLength is how many characters of the hash stand in a name: 100 bits.
 	suffixLength = 20
-	// wordLength and prefixLength bound the readable part, so that a name is a label value too and a table of them
-	// fits on a screen.
-	wordLength, prefixLength = 20, 40
+	// prefixLength bounds the readable part, so that a name is a label value too and a table of them fits on a screen.
+	prefixLength = 20
 )
 
 // suffixEncoding leaves out the letters that are taken for digits or for each other: i, l, o and u.
@@ -28,14 +27,14 @@ func IsReserved(name string) bool {
 	return reservedName.MatchString(name)
 }
 
-// name is the name of a request: words for people, and a hash of who asks, for what, and after which request. The
+// name is the name of a request: a word for people, and a hash of who asks, for what, and after which request. The
 // same request has the same name, whoever computes it.
-func name(r v1alpha1.Requester, bindTo v1alpha1.Binding, subject, follows string, words ...string) string {
+func name(r v1alpha1.Requester, bindTo v1alpha1.Binding, subject, follows, word string) string {
 	h := sha256.New()
 	for _, text := range []string{"approval v1", r.Username, r.UID, bound(r, bindTo), subject, follows} {
 		fmt.Fprintf(h, "%d:%s,", len(text), text) // no text can pose as two
 	}
-	return readable(words) + "-" + suffixEncoding.EncodeToString(h.Sum(nil))[:suffixLength]
+	return readable(word) + "-" + suffixEncoding.EncodeToString(h.Sum(nil))[:suffixLength]
 }
 
 // bound is what an approval is bound to besides the user; "" where it is bound to nothing more.
@@ -52,15 +51,9 @@ func bound(r v1alpha1.Requester, bindTo v1alpha1.Binding) string {
 	}
 }
 
-// readable joins words to the beginning of a DNS name.
-func readable(words []string) string {
-	var clean []string
-	for _, word := range words {
-		if word = sanitise(word, wordLength); word != "" {
-			clean = append(clean, word)
-		}
-	}
-	if prefix := sanitise(strings.Join(clean, "-"), prefixLength); prefix != "" {
+// readable makes the beginning of a DNS name of a word.
+func readable(word string) string {
+	if prefix := sanitise(word, prefixLength); prefix != "" {
 		return prefix
 	}
 	return "request"
@@ -80,13 +73,4 @@ func sanitise(word string, most int) string {
 		}
 	}
 	return strings.TrimRight(b.String(), "-")
-}
-
-// shortName is the last part of the name of a service account, and any other user name as it is.
-func shortName(username string) string {
-	if rest, isAccount := strings.CutPrefix(username, serviceAccountPrefix); isAccount {
-		_, account, _ := strings.Cut(rest, ":")
-		return account
-	}
-	return username
 }

@@ -3,7 +3,6 @@ package approval
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -49,7 +48,9 @@ type Task struct {
 
 // requester is the requester as it is recorded.
 func requester(a *action.Actor) v1alpha1.Requester {
-	return v1alpha1.Requester{Username: a.Username, UID: a.UID, PodUID: a.PodUID, CredentialID: a.CredentialID}
+	return v1alpha1.Requester{
+		Username: a.Username, UID: a.UID, PodName: a.PodName, PodUID: a.PodUID, CredentialID: a.CredentialID,
+	}
 }
 
 // Namespace is where the approval is.
@@ -64,21 +65,15 @@ func (r *Request) Namespace() string {
 	}
 }
 
-// Name is the name of the approval.
+// Name is the name of the approval. Its readable part is that of the target: who asks, and for what, stands beside it
+// in tables, which would not fit on a screen with all of it.
 func (r *Request) Name() string {
-	who, to := shortName(r.Requester.Username), r.bindTo()
+	who, to := requester(&r.Requester), r.bindTo()
 	if t := r.Task; t != nil {
 		subject := fmt.Sprintf("task %d:%s,%s/%s*%d", len(t.Policy), t.Policy, t.Namespace, t.Name, t.MaxActions)
-		return name(requester(&r.Requester), to, subject, r.Follows, who, "run", t.Name)
+		return name(who, to, subject, r.Follows, t.Name)
 	}
-	return name(requester(&r.Requester), to, r.Hash, r.Follows, who, verb(r.Action), targetName(r.Action))
-}
-
-func verb(a *action.Action) string {
-	if a.Operation == v1alpha1.OperationConnect && a.Subresource != "" {
-		return a.Subresource
-	}
-	return strings.ToLower(string(a.Operation))
+	return name(who, to, r.Hash, r.Follows, targetName(r.Action))
 }
 
 // targetName is the name of what is acted upon, or the prefix of one that is generated.

@@ -16,7 +16,7 @@ func TestBuild(t *testing.T) {
 	got := build(t, r)
 	expires := metav1.NewTime(noon.Add(4 * 3600e9))
 	want := v1alpha1.ActionApprovalSpec{
-		Requester: v1alpha1.Requester{Username: botName, UID: "bot-uid", PodUID: "pod-uid", CredentialID: "JTI=bot"},
+		Requester: v1alpha1.Requester{Username: botName, UID: "bot-uid", PodName: "bot-0", PodUID: "pod-uid", CredentialID: "JTI=bot"},
 		Action: &v1alpha1.RequestedAction{
 			Operation: "UPDATE", Group: "apps", Version: "v1", Resource: "deployments", Namespace: "shop", Name: "web", UID: "web-uid",
 			Hash: r.Hash, Changes: []v1alpha1.FieldChange{{Path: "spec.replicas", From: "3", To: "5"}}, Diff: Diff(scaleUp()),

@@ -41,6 +41,11 @@ func status(a *v1alpha1.ActionApproval, now time.Time, s standing, message strin
 		next.ExpiresAt = a.Spec.RequestExpiresAt.DeepCopy()
 	}
 	next.Remaining = new(remaining(&next, read(&a.Spec).limits.uses))
+	var expires time.Time
+	if next.ExpiresAt != nil {
+		expires = next.ExpiresAt.Time
+	}
+	next.Summary = summarise(&a.Spec, s.state, expires)
 	return next
 }
 

@@ -1,0 +1,66 @@
+package approval
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+)
+
+// expiryFormat is the form in which a table shows until when an approval can be decided or used: that is at most seven
+// days ahead, so the day of the week suffices.
+const expiryFormat = "Mon 15:04Z"
+
+// summarise says in short who asks for what, for tables. An approval that has ended shows no time at which it would.
+func summarise(spec *v1alpha1.ActionApprovalSpec, state State, expires time.Time) *v1alpha1.ApprovalSummary {
+	s := &v1alpha1.ApprovalSummary{Requester: shortName(spec.Requester.Username), Reasons: kindsOf(spec.Reasons)}
+	switch {
+	case spec.Action != nil:
+		s.Action, s.Target = verb(spec.Action), spec.Action.Resource
+		if spec.Action.Subresource != "" && spec.Action.Subresource != s.Action {
+			s.Target += "/" + spec.Action.Subresource
+		}
+		if spec.Action.Name != "" {
+			s.Target += "/" + spec.Action.Name
+		}
+	case spec.Task != nil:
+		s.Action, s.Target = "run", "task/"+spec.Task.Name
+	}
+	if !state.Terminal() && !expires.IsZero() {
+		s.Expires = expires.UTC().Format(expiryFormat)
+	}
+	return s
+}
+
+// verb is an action in one word.
+func verb(a *v1alpha1.RequestedAction) string {
+	if a.Operation == v1alpha1.OperationConnect && a.Subresource != "" {
+		return a.Subresource
+	}
+	return strings.ToLower(string(a.Operation))
+}
+
+// shortName is namespace/name of a service account, and any other user name as it is.
+func shortName(username string) string {
+	if rest, isAccount := strings.CutPrefix(username, serviceAccountPrefix); isAccount {
+		if namespace, account, whole := strings.Cut(rest, ":"); whole {
+			return namespace + "/" + account
+		}
+	}
+	return username
+}
+
+// kindsOf lists the kinds of reasons, each once.
+func kindsOf(reasons []v1alpha1.ApprovalReason) string {
+	var kinds []string
+	for _, r := range reasons {
+		if !slices.Contains(kinds, r.Type) {
+			kinds = append(kinds, r.Type)
+		}
+	}
+	return cut(strings.Join(kinds, ","), maxKinds)
+}
+
+// maxKinds bounds a list of kinds.
+const maxKinds = 1024
