@@ -27,6 +27,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/catalogue"
 	"github.com/countersign-dev/countersign/internal/certificate"
+	"github.com/countersign-dev/countersign/internal/history"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
 	"github.com/countersign-dev/countersign/webhooks"
@@ -56,6 +57,7 @@ type operator struct {
 	clock    clock.RealClock
 	certs    certificate.Dir
 	registry *registry.Registry
+	kinds    *catalogue.Catalogue
 	self     policy.Identity
 	// hashKey is nil until the key was read.
 	hashKey atomic.Pointer[action.Hasher]
@@ -80,6 +82,9 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	}
 	op := &operator{options: o, mgr: mgr, certs: certificate.Dir(o.certDir), self: self,
 		registry: registry.New(self, policy.Operator{Namespace: o.namespace, OwnerClusterRole: o.ownerClusterRole})}
+	if err := op.addCatalogue(); err != nil {
+		return err
+	}
 	out, closeLog, err := openLog(o.decisionLog, decisions)
 	if err != nil {
 		return err
@@ -129,6 +134,19 @@ func (op *operator) addCertificates() error {
 	return (&controllers.CertificateReconciler{Client: op.mgr.GetClient(), Secret: secret, Dir: op.certs}).SetupWithManager(op.mgr)
 }
 
+// addCatalogue makes the catalogue of kinds, for the controllers and the webhooks.
+func (op *operator) addCatalogue() error {
+	resources, err := discovery.NewDiscoveryClientForConfigAndClient(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("making a discovery client: %w", err)
+	}
+	op.kinds = catalogue.New(resources, op.clock)
+	if err := op.mgr.Add(op.kinds); err != nil {
+		return fmt.Errorf("adding the catalogue of kinds: %w", err)
+	}
+	return nil
+}
+
 func (op *operator) addControllers() error {
 	endpoint := controllers.Endpoint{URL: op.webhookURL, Namespace: op.namespace, Service: op.service}
 	if err := op.mgr.Add(&controllers.Compilation{Cache: op.mgr.GetCache(), Registry: op.registry}); err != nil {
@@ -151,6 +169,16 @@ func (op *operator) addControllers() error {
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the approval controller: %w", err)
 	}
+	stored, err := history.NewReader(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	if err = (&controllers.SettlementReconciler{
+		Client: op.mgr.GetClient(), History: stored, Catalogue: op.kinds, Hasher: op.hasher,
+		Clock: op.clock, GiveBackAfter: op.giveBackAfter,
+	}).SetupWithManager(op.mgr); err != nil {
+		return fmt.Errorf("adding the settlement controller: %w", err)
+	}
 	return nil
 }
 
@@ -167,11 +195,6 @@ func (op *operator) addIndexes(ctx context.Context) error {
 }
 
 func (op *operator) addWebhooks(out io.Writer) error {
-	resources, err := discovery.NewDiscoveryClientForConfig(op.mgr.GetConfig())
-	if err != nil {
-		return fmt.Errorf("making a discovery client: %w", err)
-	}
-	kinds := catalogue.New(resources, op.clock)
 	approvals := &webhooks.Approvals{
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
@@ -179,7 +202,7 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Self: op.self}
 	actions := webhooks.ActionWebhook{
 		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,
-		Cluster: &webhooks.Cluster{Kinds: kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()},
+		Cluster: &webhooks.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()},
 	}
 	observer := actions
 	observer.ObserveOnly = true
@@ -190,12 +213,8 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	server.Register(controllers.PoliciesPath, webhooks.LimitSize(admission.WithValidator(op.mgr.GetScheme(), policies)))
 	server.Register(controllers.StampPath, webhooks.LimitSize(&admission.Webhook{Handler: guard.StampHandler()}))
 	server.Register(controllers.ApprovalsPath, webhooks.LimitSize(&admission.Webhook{Handler: guard.ValidateHandler()}))
-	for _, r := range []interface {
-		Start(context.Context) error
-	}{kinds, server} {
-		if err := op.mgr.Add(r); err != nil {
-			return fmt.Errorf("adding the webhooks: %w", err)
-		}
+	if err := op.mgr.Add(server); err != nil {
+		return fmt.Errorf("adding the webhooks: %w", err)
 	}
 	return op.addChecks(server)
 }

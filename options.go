@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -24,6 +25,7 @@ type options struct {
 	metricsAddress   string
 	probeAddress     string
 	leaderElect      bool
+	giveBackAfter    time.Duration
 	decisionLog      string
 	logLevel         int
 }
@@ -49,6 +51,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `address of the metrics endpoint, such as :8080; "0" switches it off`)
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", "0", `address of /healthz and /readyz, such as :8081; "0" switches them off`)
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect one of several replicas for background work; every replica decides in any case")
+	f.DurationVar(&o.giveBackAfter, "give-back-after", 10*time.Minute,
+		"how long a creation under an approval, which never appeared, is waited for before its use is given back")
 	f.StringVar(&o.decisionLog, "decision-log", "-", `file to which decisions are appended, one JSON line each; "-" is standard output`)
 	f.IntVar(&o.logLevel, "log-level", 0, "verbosity of the log on standard error, 0 to 5")
 }
@@ -68,6 +72,9 @@ func (o *options) complete() error {
 	}
 	if o.certDir == "" {
 		o.certDir = filepath.Join(os.TempDir(), "countersign-"+strconv.Itoa(o.webhookPort))
+	}
+	if o.giveBackAfter <= 0 {
+		return fmt.Errorf("--give-back-after must be more than zero, not %s", o.giveBackAfter)
 	}
 	if o.logLevel < 0 || o.logLevel > 5 {
 		return fmt.Errorf("--log-level must be between 0 and 5, not %d", o.logLevel)

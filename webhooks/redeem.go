@@ -103,7 +103,7 @@ func (a *Approvals) spend(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 		p.admit(live)
 		return nil
 	}
-	next, already, err := approval.Spend(live, verdict.Key, a.Clock.Now(), usedObject(p.in.Action))
+	next, already, err := approval.Spend(live, verdict.Key, a.Clock.Now(), approval.UsedBy(p.in.Action))
 	if err != nil {
 		return err
 	}
@@ -115,14 +115,6 @@ func (a *Approvals) spend(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 	}
 	p.admit(live)
 	return nil
-}
-
-func usedObject(a *action.Action) v1alpha1.UsedObject {
-	version := ""
-	if metadata, ok := a.Old["metadata"].(map[string]any); ok {
-		version, _ = metadata["resourceVersion"].(string)
-	}
-	return v1alpha1.UsedObject{UID: a.UID, ResourceVersion: version}
 }
 
 // void ends an approval whose action would not be what was approved, unless the review itself is stale: then the API
@@ -172,7 +164,7 @@ func (a *Approvals) compare(ctx context.Context, p *plea) (int, error) {
 		return objectUnknown, nil
 	case client.IgnoreNotFound(err) != nil:
 		return objectUnknown, err
-	case live != usedObject(act).ResourceVersion:
+	case live != reviewedVersion(act):
 		return objectStale, nil
 	}
 	return objectCurrent, nil
@@ -212,4 +204,11 @@ func (a *Approvals) end(ctx context.Context, key client.ObjectKey, message strin
 		live.Status = approval.End(live, approval.Void, message, a.Clock.Now())
 		return a.Client.Status().Update(ctx, live)
 	})
+}
+
+// reviewedVersion is the resourceVersion of the object that a review shows.
+func reviewedVersion(a *action.Action) string {
+	metadata, _ := a.Old["metadata"].(map[string]any)
+	version, _ := metadata["resourceVersion"].(string)
+	return version
 }

@@ -13,7 +13,15 @@ func Normalise(r Request, f Facts) (*Action, error) {
 	if err := r.checkVersion(f.Kind); err != nil {
 		return nil, err
 	}
-	n := normaliser{Request: r, facts: f, action: &Action{
+	n := newNormaliser(r, f)
+	if err := n.normalise(); err != nil {
+		return nil, err
+	}
+	return n.action, nil
+}
+
+func newNormaliser(r Request, f Facts) *normaliser {
+	n := &normaliser{Request: r, facts: f, action: &Action{
 		Actor:       r.Actor,
 		Operation:   r.Operation,
 		Group:       r.Group,
@@ -28,10 +36,7 @@ func Normalise(r Request, f Facts) (*Action, error) {
 	if f.Kind.Namespaced {
 		n.action.Namespace = r.Namespace
 	}
-	if err := n.normalise(); err != nil {
-		return nil, err
-	}
-	return n.action, nil
+	return n
 }
 
 // checkVersion refuses a version in which paths mean something else than policies say.
@@ -123,12 +128,35 @@ func (n *normaliser) update() (err error) {
 	if a.New, err = decode("object", n.Object); err != nil {
 		return err
 	}
+	return n.compare()
+}
+
+// compare finds out what an update changes.
+func (n *normaliser) compare() error {
+	a := n.action
 	if err := n.identify("oldObject", a.Old); err != nil {
 		return err
 	}
 	a.UID = textAt(a.Old, "metadata", "uid")
 	a.Changes = a.governed(n.Subresource != "" || !n.facts.Kind.HasStatus)
 	return nil
+}
+
+// Between is the UPDATE that made the second of two stored states of an object out of the first, as if the request had
+// been reviewed: where it was, its hash is that of the review. The content of the request is not looked at.
+//
+// It fails as Normalise does.
+func Between(r Request, k KindFacts, old, updated map[string]any) (*Action, error) {
+	if err := r.checkVersion(k); err != nil {
+		return nil, err
+	}
+	r.Operation = v1alpha1.OperationUpdate
+	n := newNormaliser(r, Facts{Kind: k})
+	n.action.Old, n.action.New = old, updated
+	if err := n.compare(); err != nil {
+		return nil, err
+	}
+	return n.action, nil
 }
 
 func (n *normaliser) delete() (err error) {

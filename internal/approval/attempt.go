@@ -48,11 +48,32 @@ func AttemptKey(a *action.Action, hash, requestID string) (string, error) {
 	if slices.Contains(parts, "") {
 		return "", errNoIdentity
 	}
+	return keyOf(kind, parts), nil
+}
+
+func keyOf(kind string, parts []string) string {
 	h := sha256.New()
 	for _, part := range parts {
 		fmt.Fprintf(h, "%d:%s,", len(part), part)
 	}
-	return kind + "." + hex.EncodeToString(h.Sum(nil)), nil
+	return kind + "." + hex.EncodeToString(h.Sum(nil))
+}
+
+// UsedBy is what an action acts upon, as its use is recorded: what became of it is found out by that.
+func UsedBy(a *action.Action) v1alpha1.UsedObject {
+	o := v1alpha1.UsedObject{
+		Group: a.Group, Version: a.Version, Resource: a.Resource, Subresource: a.Subresource, Name: a.Name, UID: a.UID,
+	}
+	switch a.Operation {
+	case v1alpha1.OperationCreate:
+		if a.Subresource == "" {
+			o.Name, o.UID = text(a.New, "name"), text(a.New, "uid")
+		}
+	case v1alpha1.OperationUpdate:
+		o.ResourceVersion, o.Generation = text(a.Old, "resourceVersion"), movedGeneration(a)
+	default:
+	}
+	return o
 }
 
 // attempt is what a key is made of.
@@ -73,19 +94,35 @@ func attempt(a *action.Action, hash, requestID string) (kind string, parts []str
 
 // revision is the state of the object from which an update starts: a write from any other does not land.
 func revision(a *action.Action) []string {
-	version := text(a.Old, "resourceVersion")
+	if moved := movedGeneration(a); moved > 0 {
+		return byGeneration(moved)
+	}
+	return byVersion(a)
+}
+
+func byGeneration(generation int64) []string {
+	return []string{"generation", strconv.FormatInt(generation, 10)}
+}
+
+func byVersion(a *action.Action) []string {
+	return []string{"resourceVersion", text(a.Old, "resourceVersion")}
+}
+
+// movedGeneration is the generation that an update moves, 0 where it moves none, or where that is not known.
+func movedGeneration(a *action.Action) int64 {
 	before, after := generation(a.Old), generation(a.New)
 	if a.Target != nil { // a scale: old and new are the parent, whose generation a Scale does not show
+		version := text(a.Old, "resourceVersion")
 		if version == "" || text(a.Target, "resourceVersion") != version {
-			return []string{"resourceVersion", version}
+			return 0
 		}
 		before = generation(a.Target)
 		after = before + 1
 	}
 	if before > 0 && after == before+1 {
-		return []string{"generation", strconv.FormatInt(before, 10)}
+		return before
 	}
-	return []string{"resourceVersion", version}
+	return 0
 }
 
 func generation(object map[string]any) int64 {

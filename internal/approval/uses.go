@@ -47,7 +47,7 @@ func Spend(
 	}
 	spent := *a.DeepCopy()
 	spent.Status.Uses = append(makeRoom(spent.Status.Uses, as), v1alpha1.ApprovalUse{
-		Key: as, Time: stamp(now), Object: used(object), Outcome: v1alpha1.UseAdmitted,
+		Key: as, Time: stamp(now), Since: a.ResourceVersion, Object: used(object), Outcome: v1alpha1.UseAdmitted,
 	})
 	return StatusOf(&spent, now), false, nil
 }
@@ -96,8 +96,9 @@ func Settle(a *v1alpha1.ActionApproval, key string, outcome v1alpha1.UseOutcome,
 	case !maySettle(use, outcome):
 		return a.Status, ErrSettled
 	}
-	settled := *a.DeepCopy()
-	lookUp(settled.Status.Uses, key).Outcome = outcome
+	settled, at := *a.DeepCopy(), stamp(now)
+	use = lookUp(settled.Status.Uses, key)
+	use.Outcome, use.SettledAt = outcome, &at
 	return StatusOf(&settled, now), nil
 }
 

@@ -1,0 +1,127 @@
+package approval
+
+import (
+	"testing"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
+)
+
+// stepOf is the action that makes one version of a Deployment of another, as the settlement takes it apart.
+func stepOf(t *testing.T, a *v1alpha1.ActionApproval, o *v1alpha1.UsedObject, from, to map[string]any) *action.Action {
+	t.Helper()
+	step, err := action.Between(Step(a, o), action.KindFacts{Kind: "Deployment", Namespaced: true, PreferredVersion: "v1", HasStatus: true}, from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return step
+}
+
+func TestFateOf(t *testing.T) {
+	start := deployment(3, "web:1", "10", 6)
+	for name, tc := range map[string]struct {
+		to   map[string]any
+		want Fate
+	}{
+		"what was approved":                    {deployment(5, "web:1", "11", 7), Landed},
+		"something else that is reconciled":    {deployment(4, "web:1", "11", 7), Failed},
+		"the same with more":                   {deployment(5, "web:2", "11", 7), Landed},
+		"a label, which moves no generation":   {with(deployment(3, "web:1", "11", 6), "labels", map[string]any{"a": "b"}), Unproven},
+		"what a controller writes of a status": {deployment(3, "web:1", "11", 6), Unproven},
+		"its removal":                          {nil, Failed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := build(t, request(1))
+			act := scaleUp()
+			used := UsedBy(act)
+			key, err := AttemptKey(act, hasher.Hash(act), "1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var step *action.Action
+			if tc.to != nil {
+				step = stepOf(t, a, &used, start, tc.to)
+			}
+			if got := FateOf(a, &v1alpha1.ApprovalUse{Key: key, Object: &used}, step, hasher); got != tc.want {
+				t.Errorf("%d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestPassed(t *testing.T) {
+	byGeneration := UsedBy(scaleUp())
+	byVersion := byGeneration
+	byVersion.Generation = 0
+	for name, tc := range map[string]struct {
+		object                      map[string]any
+		wantGeneration, wantVersion bool
+	}{
+		"as it was":        {deployment(3, "web:1", "10", 6), false, false},
+		"a status later":   {deployment(3, "web:1", "11", 6), false, true},
+		"a change later":   {deployment(4, "web:1", "12", 7), true, true},
+		"another object":   {with(deployment(3, "web:1", "10", 6), "uid", "other"), true, true},
+		"nothing is there": {nil, true, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Passed(&byGeneration, tc.object); got != tc.wantGeneration {
+				t.Errorf("by generation: %t", got)
+			}
+			if got := Passed(&byVersion, tc.object); got != tc.wantVersion {
+				t.Errorf("by version: %t", got)
+			}
+		})
+	}
+}
+
+func TestEvidenceOf(t *testing.T) {
+	for name, tc := range map[string]struct {
+		key     string
+		outcome v1alpha1.UseOutcome
+		uid     string
+		want    Evidence
+	}{
+		"update":           {"update.1", v1alpha1.UseAdmitted, "u", ByVersions},
+		"create":           {"create.1", v1alpha1.UseAdmitted, "u", ByAppearance},
+		"a closed create":  {"create.1", v1alpha1.UseClosed, "u", ByAppearance},
+		"delete":           {"delete.1", v1alpha1.UseAdmitted, "u", ByDisappearance},
+		"session":          {"session.1.1", v1alpha1.UseAdmitted, "u", NoEvidence},
+		"token":            {"request.1", v1alpha1.UseAdmitted, "u", NoEvidence},
+		"unknown":          {"", v1alpha1.UseAdmitted, "u", NoEvidence},
+		"stored":           {"update.1", v1alpha1.UseStored, "u", NoEvidence},
+		"returned":         {"update.1", v1alpha1.UseReturned, "u", NoEvidence},
+		"without identity": {"update.1", v1alpha1.UseAdmitted, "", NoEvidence},
+	} {
+		t.Run(name, func(t *testing.T) {
+			use := &v1alpha1.ApprovalUse{Key: tc.key, Outcome: tc.outcome, Object: &v1alpha1.UsedObject{UID: tc.uid, Resource: "x"}}
+			if got := EvidenceOf(use); got != tc.want {
+				t.Errorf("%d, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestUsedBy(t *testing.T) {
+	for name, tc := range map[string]struct {
+		review string
+		want   v1alpha1.UsedObject
+	}{
+		"a scale is an update of its parent": {"deployment-scale.1", v1alpha1.UsedObject{Group: "apps", Version: "v1", Resource: "deployments", Name: "web"}},
+		"a generated name is known":          {"job-generated.1", v1alpha1.UsedObject{Group: "batch", Version: "v1", Resource: "jobs"}},
+		"an eviction is of the pod":          {"pod-evict.1", v1alpha1.UsedObject{Version: "v1", Resource: "pods"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			act := captured(t, tc.review)
+			got := UsedBy(act)
+			if got.UID == "" || got.Name == "" {
+				t.Errorf("nothing is known of %+v", got)
+			}
+			if tc.want.Name != "" && got.Name != tc.want.Name || got.Group != tc.want.Group || got.Version != tc.want.Version || got.Resource != tc.want.Resource {
+				t.Errorf("%+v, want %+v", got, tc.want)
+			}
+			if act.Operation == v1alpha1.OperationUpdate && (got.Generation == 0) == (got.ResourceVersion == "") {
+				t.Errorf("the state from which it starts is not known: %+v", got)
+			}
+		})
+	}
+}
