@@ -205,13 +205,15 @@ func (q *inquiry) missing() finding {
 	return finding{outcome: next, again: firstLook}
 }
 
-// delete waits for the object to go, or to be on its way.
+// delete waits for the object to go. One deletion has several reviews, of which the later ones pass under the use: where
+// the object is given time to end, that is over soon.
 func (q *inquiry) delete(ctx context.Context) (finding, error) {
 	now, err := q.History.Now(ctx, q.object)
 	if err != nil {
 		return finding{}, err
 	}
-	if now.Object == nil || approval.Replaced(q.use.Object, now.Object) || approval.Ending(now.Object) {
+	gone := now.Object == nil || approval.Replaced(q.use.Object, now.Object)
+	if gone || approval.Ending(now.Object) && !approval.Continues(q.use, q.Clock.Now()) {
 		return finding{outcome: v1alpha1.UseStored}, nil
 	}
 	return finding{again: q.pause()}, nil

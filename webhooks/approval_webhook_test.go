@@ -60,13 +60,14 @@ func TestApprovals(t *testing.T) {
 
 var approvalInTail = regexp.MustCompile(`approval=[^/ ]*/([^ \]]*)`)
 
-// asked makes a forbidden change, and returns the request that it opened. While controllers still write the object the
-// agent is told to repeat the command, and does.
+// asked makes a forbidden change, and returns the request that it opened. While controllers still write the object, or an
+// earlier use is being settled, the agent is told to repeat the command, and does.
 func asked(t *testing.T, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
 	t.Helper()
 	var err error
 	operatortest.Eventually(t, "the object keeps still", func(context.Context) error {
-		if err = act(); err != nil && strings.Contains(err.Error(), "changed while it was reviewed") {
+		err = act()
+		if err != nil && (strings.Contains(err.Error(), "changed while it was reviewed") || strings.Contains(err.Error(), "is being used")) {
 			return err
 		}
 		return nil

@@ -47,11 +47,21 @@ func (a *Approvals) judge(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 		p.admit(live)
 		return true, nil
 	}
-	attempt, err := a.attempt(ctx, p, live)
-	if err != nil {
-		return false, err
+	attempt := p.attempt()
+	verdict := approval.Check(live, attempt, now)
+	if verdict.Outcome == approval.Admit {
+		grounds, err := a.grounds(ctx, p, live)
+		if err != nil {
+			return false, err
+		}
+		if grounds.movedPolicy != "" {
+			p.refuse(live, "policy "+grounds.movedPolicy+" changes at this moment, repeat the same command")
+			return true, nil
+		}
+		attempt.LostApprovers = grounds.lostApprovers
+		verdict = approval.Check(live, attempt, now)
 	}
-	switch verdict := approval.Check(live, attempt, now); verdict.Outcome {
+	switch verdict.Outcome {
 	case approval.Admit:
 		return true, a.spend(ctx, p, live, verdict)
 	case approval.Ends:
@@ -59,18 +69,29 @@ func (a *Approvals) judge(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 	case approval.Foreign:
 		return false, nil
 	default:
-		if verdict.State == approval.Pending {
-			p.wait(live)
-			return true, nil
-		}
-		if verdict.State == approval.Approved { // every use is made
-			p.usedUp = live.Name
-		}
-		return false, nil
+		return p.unusable(live, verdict, now), nil
 	}
 }
 
-func (a *Approvals) attempt(ctx context.Context, p *plea, live *v1alpha1.ActionApproval) (approval.Attempt, error) {
+// unusable says what an approval means that is for the action, and does not let it pass. It says whether that answers.
+func (p *plea) unusable(live *v1alpha1.ActionApproval, verdict approval.Verdict, now time.Time) bool {
+	switch {
+	case verdict.State == approval.Pending:
+		p.wait(live)
+		return true
+	case verdict.State != approval.Approved:
+		return false
+	case approval.Settling(live, now):
+		p.v.decision.Approval = nameOf(live)
+		p.v.decision.Remedy.Ask = "approval " + nameOf(live) + " is being used, repeat the same command in some seconds"
+		return true
+	default: // every use is made
+		p.usedUp = live.Name
+		return false
+	}
+}
+
+func (p *plea) attempt() approval.Attempt {
 	at := approval.Attempt{
 		Action: p.in.Action, Hash: p.v.hash, RequestID: p.v.request.ID, Reasons: p.request.Reasons,
 		TaskPolicy: p.v.decision.Policy, Task: p.v.decision.Task, Base: p.request.Base,
@@ -78,23 +99,7 @@ func (a *Approvals) attempt(ctx context.Context, p *plea, live *v1alpha1.ActionA
 	for _, q := range p.request.Requirements {
 		at.Policies = append(at.Policies, q.Policy)
 	}
-	if approval.Evaluate(live, a.Clock.Now()) != approval.Approved {
-		return at, nil // whether approvers have kept their rights matters only then
-	}
-	for i := range live.Spec.Decisions {
-		d := &live.Spec.Decisions[i]
-		if d.Verdict != v1alpha1.VerdictApprove {
-			continue
-		}
-		may, err := a.mayApprove(ctx, live.Namespace, action.Actor{Username: d.Approver.Username, UID: d.Approver.UID, Groups: d.Approver.Groups})
-		if err != nil {
-			return at, err
-		}
-		if !may {
-			at.LostApprovers = append(at.LostApprovers, d.Approver.Username)
-		}
-	}
-	return at, nil
+	return at
 }
 
 // spend records the use, unless nothing will be stored or it is recorded already, and lets the action pass.

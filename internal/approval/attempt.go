@@ -188,5 +188,10 @@ func Continuation(a *v1alpha1.ActionApproval, act *action.Action, now time.Time)
 		return false
 	}
 	use := lookUp(a.Status.Uses, key)
-	return use != nil && use.Outcome != v1alpha1.UseReturned && now.Before(use.Time.Add(continuationSpan))
+	return use != nil && use.Outcome != v1alpha1.UseReturned && Continues(use, now)
+}
+
+// Continues says whether reviews that go on with an admitted delete may still come.
+func Continues(use *v1alpha1.ApprovalUse, now time.Time) bool {
+	return now.Before(use.Time.Add(continuationSpan))
 }

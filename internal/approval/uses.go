@@ -137,6 +137,16 @@ func spent(a *v1alpha1.ActionApproval, granted int32, now time.Time) bool {
 	return !slices.ContainsFunc(a.Status.Uses, func(u v1alpha1.ApprovalUse) bool { return !isSettled(&u, now) })
 }
 
+// settlingSpan is how long after a use it is worth waiting to hear what became of it.
+const settlingSpan = 10 * time.Second
+
+// Settling says whether it may turn out in a moment that a use was not made: it is too early to ask people again.
+func Settling(a *v1alpha1.ActionApproval, now time.Time) bool {
+	return slices.ContainsFunc(a.Status.Uses, func(u v1alpha1.ApprovalUse) bool {
+		return EvidenceOf(&u) == ByVersions && now.Before(u.Time.Add(settlingSpan))
+	})
+}
+
 // isSettled says whether a use has an outcome that stands. A session has one when it can no longer connect again, a
 // token at once.
 func isSettled(u *v1alpha1.ApprovalUse, now time.Time) bool {

@@ -1,0 +1,265 @@
+package webhooks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/hack/controlplane"
+	"github.com/countersign-dev/countersign/internal/operatortest"
+)
+
+// giveBackAfter is how long the operator of these tests waits for a creation.
+const giveBackAfter = 2 * time.Second
+
+// TestSettlement shows that a use whose action is refused after it was admitted comes back when history proves that it
+// was not stored, and never otherwise.
+func TestSettlement(t *testing.T) {
+	e := newEnvironment(t, "--give-back-after", giveBackAfter.String())
+	for name, test := range map[string]func(*testing.T, *environment){
+		"what is stored spends":                       testStored,
+		"a quota refuses a creation":                  testQuota,
+		"a second webhook refuses the first time":     testRefusedOnce,
+		"an update that cannot land comes back":       testOvertaken,
+		"the object is deleted":                       testDeletedUnder,
+		"the caller does not wait":                    testImpatient,
+		"a write that lands late is no second use":    testLate,
+		"a change of a kind without generation lands": testWithoutGeneration,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+// grant asks for an action, has a person approve it, and returns the approval.
+func grant(t *testing.T, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
+	t.Helper()
+	a := asked(t, e, namespace, act)
+	allowed(t, decide(t.Context(), e.person(t, "erin"), a, "Approve"))
+	waitState(t, e, a, "Approved")
+	return a
+}
+
+// waitOutcome waits until the only use of an approval has an outcome.
+func waitOutcome(t *testing.T, e *environment, a *v1alpha1.ActionApproval, want v1alpha1.UseOutcome) {
+	t.Helper()
+	operatortest.Eventually(t, "the use of "+a.Name+" is "+string(want), func(ctx context.Context) error {
+		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
+			return err
+		}
+		if len(a.Status.Uses) != 1 || a.Status.Uses[0].Outcome != want {
+			return fmt.Errorf("uses are %+v", a.Status.Uses)
+		}
+		return nil
+	})
+}
+
+func testStored(t *testing.T, e *environment) {
+	namespace, agent, web := governed(t, e, asks)
+	victim := pod(namespace, "victim")
+	allowed(t, e.admin.Create(t.Context(), victim))
+	for name, act := range map[string]func() error{
+		"by a patch":    func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) },
+		"by a scale":    func() error { return scale(t.Context(), agent, web, 7) },
+		"by a creation": func() error { return agent.Create(t.Context(), deployment(namespace, "new")) },
+		"with its own name": func() error {
+			d := deployment(namespace, "")
+			d.GenerateName = "generated-"
+			return agent.Create(t.Context(), d)
+		},
+		"by a deletion": func() error { return agent.Delete(t.Context(), victim.DeepCopy()) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := grant(t, e, namespace, act)
+			allowed(t, act())
+			waitState(t, e, a, "Spent")
+			if u := a.Status.Uses; len(u) != 1 || u[0].Outcome != v1alpha1.UseStored || u[0].SettledAt == nil {
+				t.Errorf("the uses are %+v", u)
+			}
+		})
+	}
+}
+
+func testWithoutGeneration(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, asks)
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "other"}}
+	allowed(t, e.admin.Create(t.Context(), account))
+	act := func() error {
+		return patch(t.Context(), agent, account, types.MergePatchType, `{"metadata":{"labels":{"team":"a"}}}`)
+	}
+	a := grant(t, e, namespace, act)
+	allowed(t, act())
+	waitState(t, e, a, "Spent")
+	if o := a.Status.Uses[0].Object; o == nil || o.Generation != 0 || o.Name != "other" || o.Resource != "serviceaccounts" {
+		t.Errorf("the use was of %+v", o)
+	}
+}
+
+func testQuota(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, asks)
+	quota := &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "none"},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/services": resource.MustParse("0")}},
+	}
+	allowed(t, e.admin.Create(t.Context(), quota))
+	service := func() error {
+		return agent.Create(t.Context(), &corev1.Service{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "front"},
+			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
+		})
+	}
+	operatortest.Eventually(t, "the quota counts", func(ctx context.Context) error {
+		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(quota), quota); err != nil {
+			return err
+		}
+		if len(quota.Status.Used) == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	a := grant(t, e, namespace, service)
+	operatortest.Eventually(t, "the quota refuses", func(context.Context) error {
+		if err := service(); err == nil || !strings.Contains(err.Error(), "exceeded quota") {
+			return fmt.Errorf("the answer is %w", err)
+		}
+		return nil
+	})
+	waitOutcome(t, e, a, v1alpha1.UseClosed)
+	if *a.Status.Remaining != 0 {
+		t.Errorf("while its use is closed, %d are left", *a.Status.Remaining)
+	}
+	waitOutcome(t, e, a, v1alpha1.UseReturned)
+	if *a.Status.Remaining != 1 {
+		t.Errorf("after its use came back, %d are left", *a.Status.Remaining)
+	}
+	allowed(t, e.admin.Delete(t.Context(), quota))
+	operatortest.Eventually(t, "the creation passes under the same approval", func(context.Context) error { return service() })
+	waitState(t, e, a, "Spent")
+}
+
+// testRefusedOnce has a policy of somebody else in the way, which comes after the operator or at the same time.
+func testRefusedOnce(t *testing.T, e *environment) {
+	namespace, agent, web := governed(t, e, asks)
+	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+	a := grant(t, e, namespace, act)
+	remove := e.refuseUpdates(t, agent, web)
+	if err := act(); err == nil || !strings.Contains(err.Error(), "not today") {
+		t.Fatalf("the answer is %v, want a refusal by somebody else", err)
+	}
+	waitUses(t, e, a, 1)
+	key := a.Status.Uses[0].Key
+	remove()
+	operatortest.Eventually(t, "the repeat passes", func(context.Context) error { return act() })
+	waitState(t, e, a, "Spent")
+	if u := a.Status.Uses; len(u) != 1 || u[0].Key != key {
+		t.Errorf("the repeat made the uses %+v", u)
+	}
+}
+
+func testOvertaken(t *testing.T, e *environment) {
+	namespace, agent, web := governed(t, e, asks)
+	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+	a := grant(t, e, namespace, act)
+	remove := e.refuseUpdates(t, agent, web)
+	if err := act(); err == nil || !strings.Contains(err.Error(), "not today") {
+		t.Fatalf("the answer is %v, want a refusal by somebody else", err)
+	}
+	waitUses(t, e, a, 1)
+	remove()
+	operatortest.Eventually(t, "a person may write again", func(ctx context.Context) error {
+		return patch(ctx, e.person(t, "erin"), web, types.MergePatchType, `{"spec":{"minReadySeconds":3}}`)
+	})
+	waitOutcome(t, e, a, v1alpha1.UseReturned)
+	allowed(t, act())
+	waitState(t, e, a, "Spent")
+}
+
+func testDeletedUnder(t *testing.T, e *environment) {
+	namespace, agent, web := governed(t, e, asks)
+	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+	a := grant(t, e, namespace, act)
+	remove := e.refuseUpdates(t, agent, web)
+	if err := act(); err == nil || !strings.Contains(err.Error(), "not today") {
+		t.Fatalf("the answer is %v, want a refusal by somebody else", err)
+	}
+	waitUses(t, e, a, 1)
+	remove()
+	allowed(t, e.admin.Delete(t.Context(), web.DeepCopy()))
+	waitOutcome(t, e, a, v1alpha1.UseReturned)
+}
+
+// testImpatient sends a request whose caller gives up before all have answered: admitted, and never written.
+func testImpatient(t *testing.T, e *environment) {
+	namespace, agent, web := governed(t, e, asks)
+	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+	a := grant(t, e, namespace, act)
+	gate := e.hold(t, agent, namespace, web.Name)
+	err := agent.AppsV1().RESTClient().Patch(types.MergePatchType).Namespace(namespace).Resource("deployments").Name(web.Name).
+		Param("timeout", "1s").Body([]byte(toFive)).Do(t.Context()).Error()
+	if err == nil {
+		t.Fatal("it is in time")
+	}
+	waitUses(t, e, a, 1)
+	key := a.Status.Uses[0].Key
+	close(gate.released)
+	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
+	if *web.Spec.Replicas != 2 {
+		t.Errorf("there are %d replicas", *web.Spec.Replicas)
+	}
+	allowed(t, act())
+	waitState(t, e, a, "Spent")
+	if u := a.Status.Uses; len(u) != 1 || u[0].Key != key {
+		t.Errorf("the uses are %+v", u)
+	}
+}
+
+// testLate stops the storage between the admission of a creation and its write, for longer than a use is waited for.
+func testLate(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, asks)
+	create := func(ctx context.Context) error { return agent.Create(ctx, deployment(namespace, "late")) }
+	a := grant(t, e, namespace, func() error { return create(t.Context()) })
+	gate := e.hold(t, agent, namespace, "late")
+	answer := make(chan error, 1)
+	go func() { answer <- create(context.WithoutCancel(t.Context())) }()
+	<-gate.arrived
+	waitUses(t, e, a, 1)
+	storage := e.plane.Component(controlplane.Etcd)
+	allowed(t, storage.Pause())
+	close(gate.released)
+	<-time.After(giveBackAfter + 2*time.Second) // nothing can be observed while nothing is stored
+	allowed(t, storage.Resume())
+	t.Logf("the late request was answered by %v", <-answer)
+	waitOutcome(t, e, a, v1alpha1.UseStored)
+	if err := create(t.Context()); err == nil {
+		t.Error("it passes twice")
+	}
+	var list appsv1.DeploymentList
+	allowed(t, e.admin.List(t.Context(), &list, client.InNamespace(namespace)))
+	if len(list.Items) != 2 { // web and the late one
+		t.Errorf("there are %d Deployments", len(list.Items))
+	}
+}
+
+// waitUses waits until an approval has a number of uses.
+func waitUses(t *testing.T, e *environment, a *v1alpha1.ActionApproval, want int) {
+	t.Helper()
+	operatortest.Eventually(t, "uses are made of "+a.Name, func(ctx context.Context) error {
+		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
+			return err
+		}
+		if len(a.Status.Uses) != want {
+			return fmt.Errorf("uses are %+v", a.Status.Uses)
+		}
+		return nil
+	})
+}
