@@ -164,28 +164,34 @@ func (op *operator) addControllers() error {
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the policy controller: %w", err)
 	}
-	if err := (&controllers.ActionApprovalReconciler{
-		Client: op.mgr.GetClient(), Registry: op.registry, Clock: op.clock,
-	}).SetupWithManager(op.mgr); err != nil {
-		return fmt.Errorf("adding the approval controller: %w", err)
-	}
+	return op.addApprovalControllers()
+}
+
+// addApprovalControllers adds what becomes of approvals besides the webhooks.
+func (op *operator) addApprovalControllers() error {
 	stored, err := history.NewReader(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
 	if err != nil {
 		return err
 	}
-	if err = (&controllers.SettlementReconciler{
-		Client: op.mgr.GetClient(), History: stored, Catalogue: op.kinds, Hasher: op.hasher,
-		Clock: op.clock, GiveBackAfter: op.giveBackAfter,
-	}).SetupWithManager(op.mgr); err != nil {
-		return fmt.Errorf("adding the settlement controller: %w", err)
+	for name, c := range map[string]interface{ SetupWithManager(ctrl.Manager) error }{
+		"approval": &controllers.ActionApprovalReconciler{Client: op.mgr.GetClient(), Registry: op.registry, Clock: op.clock},
+		"settlement": &controllers.SettlementReconciler{
+			Client: op.mgr.GetClient(), History: stored, Catalogue: op.kinds, Hasher: op.hasher,
+			Clock: op.clock, GiveBackAfter: op.giveBackAfter,
+		},
+		"retention": &controllers.RetentionReconciler{Client: op.mgr.GetClient(), Clock: op.clock, Retention: op.approvalRetention},
+	} {
+		if err := c.SetupWithManager(op.mgr); err != nil {
+			return fmt.Errorf("adding the %s controller: %w", name, err)
+		}
 	}
 	return nil
 }
 
-// addIndexes lets the webhooks find approvals in the cache.
+// addIndexes lets approvals be found in the cache.
 func (op *operator) addIndexes(ctx context.Context) error {
 	for name, index := range map[string]client.IndexerFunc{
-		webhooks.RequesterIndex: webhooks.ByRequester, webhooks.TargetIndex: webhooks.ByTarget,
+		webhooks.RequesterField: webhooks.ByRequester, webhooks.TargetField: webhooks.ByTarget, controllers.FollowsField: controllers.ByFollows,
 	} {
 		if err := op.mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ActionApproval{}, name, index); err != nil {
 			return fmt.Errorf("indexing approvals by %s: %w", name, err)

@@ -25,9 +25,10 @@ type options struct {
 	metricsAddress   string
 	probeAddress     string
 	leaderElect      bool
-	giveBackAfter    time.Duration
 	decisionLog      string
 	logLevel         int
+	// giveBackAfter and approvalRetention are more than zero.
+	giveBackAfter, approvalRetention time.Duration
 }
 
 // defaultPort is where the webhook server listens inside of a cluster.
@@ -53,6 +54,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect one of several replicas for background work; every replica decides in any case")
 	f.DurationVar(&o.giveBackAfter, "give-back-after", 10*time.Minute,
 		"how long a creation under an approval, which never appeared, is waited for before its use is given back")
+	f.DurationVar(&o.approvalRetention, "approval-retention", 30*24*time.Hour, "how long an approval is kept after it has ended")
 	f.StringVar(&o.decisionLog, "decision-log", "-", `file to which decisions are appended, one JSON line each; "-" is standard output`)
 	f.IntVar(&o.logLevel, "log-level", 0, "verbosity of the log on standard error, 0 to 5")
 }
@@ -73,8 +75,8 @@ func (o *options) complete() error {
 	if o.certDir == "" {
 		o.certDir = filepath.Join(os.TempDir(), "countersign-"+strconv.Itoa(o.webhookPort))
 	}
-	if o.giveBackAfter <= 0 {
-		return fmt.Errorf("--give-back-after must be more than zero, not %s", o.giveBackAfter)
+	if o.giveBackAfter <= 0 || o.approvalRetention <= 0 {
+		return fmt.Errorf("--give-back-after and --approval-retention must be more than zero, not %s and %s", o.giveBackAfter, o.approvalRetention)
 	}
 	if o.logLevel < 0 || o.logLevel > 5 {
 		return fmt.Errorf("--log-level must be between 0 and 5, not %d", o.logLevel)

@@ -24,7 +24,7 @@ import (
 
 // Approvals finds, opens and redeems the approvals of actions that need consent.
 type Approvals struct {
-	// Client writes, Live reads from the API server, Cached from informers with the index RequesterIndex.
+	// Client writes, Live reads from the API server, Cached from informers with indexes of RequesterField and TargetField.
 	Client       client.Client
 	Live, Cached client.Reader
 	// Registry tells who is governed.
@@ -39,13 +39,15 @@ type Approvals struct {
 	limiters map[string]flowcontrol.PassiveRateLimiter
 }
 
-// RequesterIndex is the name of the cache's index of approvals by the user name of their requester.
-const RequesterIndex = "requester"
+// Fields by which approvals are found. The API server selects by them, too; a cache needs indexes of these names.
+const (
+	// RequesterField is the user name of the requester.
+	RequesterField = "spec.requester.username"
+	// TargetField is the UID of the object that an approval is about.
+	TargetField = "spec.action.uid"
+)
 
-// TargetIndex is the name of the cache's index of approvals by the UID of the object they are about.
-const TargetIndex = "target"
-
-// ByTarget is the function of that index.
+// ByTarget is the function of the index of TargetField.
 func ByTarget(o client.Object) []string {
 	a, ok := o.(*v1alpha1.ActionApproval)
 	if !ok || a.Spec.Action == nil || a.Spec.Action.UID == "" {
@@ -54,7 +56,7 @@ func ByTarget(o client.Object) []string {
 	return []string{a.Spec.Action.UID}
 }
 
-// ByRequester is the function of that index.
+// ByRequester is the function of the index of RequesterField.
 func ByRequester(o client.Object) []string {
 	a, ok := o.(*v1alpha1.ActionApproval)
 	if !ok {
@@ -128,7 +130,7 @@ func (a *Approvals) requestFor(p *plea) approval.Request {
 // first, then by name, so that every replica takes the same one.
 func (a *Approvals) ofRequester(ctx context.Context, p *plea) ([]*v1alpha1.ActionApproval, error) {
 	var list v1alpha1.ActionApprovalList
-	err := a.Cached.List(ctx, &list, client.MatchingFields{RequesterIndex: p.in.Action.Actor.Username})
+	err := a.Cached.List(ctx, &list, client.MatchingFields{RequesterField: p.in.Action.Actor.Username})
 	if err != nil {
 		return nil, fmt.Errorf("listing approvals: %w", err)
 	}

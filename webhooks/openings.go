@@ -84,18 +84,32 @@ func (p *plea) standing(found *v1alpha1.ActionApproval, now time.Time) {
 // locate follows the chain of earlier requests for the same thing to the one that waits; nil where none does.
 func (a *Approvals) locate(ctx context.Context, p *plea, now time.Time) (found *v1alpha1.ActionApproval, failure error) {
 	get := func(name string) *v1alpha1.ActionApproval {
-		live := &v1alpha1.ActionApproval{}
-		if err := a.Live.Get(ctx, client.ObjectKey{Namespace: p.request.Namespace(), Name: name}, live); err != nil {
-			failure = client.IgnoreNotFound(err)
-			return nil
+		found, err := a.find(ctx, client.ObjectKey{Namespace: p.request.Namespace(), Name: name})
+		if err != nil {
+			failure = err
 		}
-		return live
+		return found
 	}
 	if p.usedUp == "" {
 		return p.request.Locate(get, now), failure
 	}
 	p.request.Follows = p.usedUp
 	return get(p.request.Name()), failure
+}
+
+// find reads one approval, nil where there is none. One that has ended stays as it is, so that the cache will do: chains
+// of those may be long.
+func (a *Approvals) find(ctx context.Context, key client.ObjectKey) (*v1alpha1.ActionApproval, error) {
+	found := &v1alpha1.ActionApproval{}
+	if err := a.Cached.Get(ctx, key, found); err == nil {
+		if _, ended := approval.Ended(found); ended {
+			return found, nil
+		}
+	}
+	if err := a.Live.Get(ctx, key, found); err != nil {
+		return nil, client.IgnoreNotFound(err)
+	}
+	return found, nil
 }
 
 // bounded says why no request may be opened now. An agent in a loop writes nothing after the first.

@@ -13,6 +13,9 @@ import (
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=aa,categories=countersign
+// +kubebuilder:selectablefield:JSONPath=`.spec.requester.username`
+// +kubebuilder:selectablefield:JSONPath=`.spec.action.uid`
+// +kubebuilder:selectablefield:JSONPath=`.spec.follows`
 // +kubebuilder:printcolumn:name="State",type=string,JSONPath=`.status.conditions[?(@.type=="Approved")].reason`
 // +kubebuilder:printcolumn:name="Requester",type=string,JSONPath=`.status.summary.requester`
 // +kubebuilder:printcolumn:name="Action",type=string,JSONPath=`.status.summary.action`

@@ -1,0 +1,122 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/approval"
+)
+
+// FollowsField is the field of an approval by which those that follow another one are found. A cache that serves
+// RetentionReconciler needs an index of that name.
+const FollowsField = "spec.follows"
+
+// ByFollows is the function of that index.
+func ByFollows(o client.Object) []string {
+	a, ok := o.(*v1alpha1.ActionApproval)
+	if !ok || a.Spec.Follows == "" {
+		return nil
+	}
+	return []string{a.Spec.Follows}
+}
+
+// RetentionReconciler takes away what is no longer needed of approvals that have ended: the diff at once, and the object
+// when it was kept for long enough. What still means something stays: a denial that holds, and whatever an approval that
+// has not ended follows.
+type RetentionReconciler struct {
+	Client client.Client
+	Clock  clock.PassiveClock
+	// Retention is how long an approval is kept after its end.
+	Retention time.Duration
+}
+
+// followedPause is when an approval is looked at again that one follows which has not ended.
+const followedPause = time.Hour
+
+// Reconcile implements reconcile.Reconciler.
+func (r *RetentionReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	a := &v1alpha1.ActionApproval{}
+	if err := r.Client.Get(ctx, req.NamespacedName, a); err != nil {
+		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	since, ended := approval.Ended(a)
+	if !ended || !a.DeletionTimestamp.IsZero() {
+		return reconcile.Result{}, nil
+	}
+	if a.Spec.Action != nil && a.Spec.Action.Diff != "" {
+		return reconcile.Result{}, r.shed(ctx, a)
+	}
+	if left := approval.KeptUntil(a, since, r.Retention).Sub(r.Clock.Now()); left > 0 {
+		return reconcile.Result{RequeueAfter: left}, nil
+	}
+	followed, err := r.followed(ctx, a)
+	if err != nil || followed {
+		return reconcile.Result{RequeueAfter: followedPause}, err
+	}
+	return reconcile.Result{}, r.remove(ctx, a)
+}
+
+// shed drops the diff, by which nobody decides any more. That change brings the approval back.
+func (r *RetentionReconciler) shed(ctx context.Context, a *v1alpha1.ActionApproval) error {
+	a = a.DeepCopy()
+	a.Spec.Action.Diff = ""
+	err := r.Client.Update(ctx, a)
+	if apierrors.IsConflict(err) { // the cache is about to catch up, and then it is looked at again
+		return nil
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("dropping the diff of approval %s/%s: %w", a.Namespace, a.Name, err)
+	}
+	return nil
+}
+
+// followed says whether an approval that has not ended follows this one, or follows one that does: requests for the same
+// thing are found along that chain.
+func (r *RetentionReconciler) followed(ctx context.Context, a *v1alpha1.ActionApproval) (bool, error) {
+	seen, open := sets.New(a.Name), []string{a.Name}
+	for len(open) > 0 {
+		var followers v1alpha1.ActionApprovalList
+		err := r.Client.List(ctx, &followers, client.InNamespace(a.Namespace), client.MatchingFields{FollowsField: open[0]})
+		if err != nil {
+			return false, fmt.Errorf("listing what follows approval %s/%s: %w", a.Namespace, open[0], err)
+		}
+		open = open[1:]
+		for i := range followers.Items {
+			f := &followers.Items[i]
+			if _, ended := approval.Ended(f); !ended {
+				return true, nil
+			}
+			if !seen.Has(f.Name) {
+				seen.Insert(f.Name)
+				open = append(open, f.Name)
+			}
+		}
+	}
+	return false, nil
+}
+
+// remove deletes an approval as it was looked at, and not one that has changed since.
+func (r *RetentionReconciler) remove(ctx context.Context, a *v1alpha1.ActionApproval) error {
+	err := r.Client.Delete(ctx, a, client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
+	if apierrors.IsConflict(err) { // the cache is about to catch up, and then it is looked at again
+		return nil
+	}
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("removing approval %s/%s: %w", a.Namespace, a.Name, err)
+	}
+	return nil
+}
+
+// SetupWithManager watches approvals. Only the elected replica removes.
+func (r *RetentionReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).Named("retention").For(&v1alpha1.ActionApproval{}).Complete(r)
+}
