@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"time"
@@ -21,8 +22,15 @@ type Server struct {
 
 // NewServer returns a server on a port that reads its certificates from a directory. It follows their rotation.
 func NewServer(port int, certs certificate.Dir) *Server {
-	return &Server{certs: certs, Server: webhook.NewServer(webhook.Options{Port: port, CertDir: string(certs)})}
+	return &Server{certs: certs, Server: webhook.NewServer(webhook.Options{
+		Port: port, CertDir: string(certs), TLSOpts: []func(*tls.Config){withoutHTTP2},
+	})}
 }
+
+// withoutHTTP2 has each connection carry one review at a time. An API server would send all of them through one HTTP/2
+// connection, and so to one replica, however many there are. It also keeps the class of attacks away that cost a
+// server more than their sender (CVE-2023-44487, CVE-2023-39325).
+func withoutHTTP2(config *tls.Config) { config.NextProtos = []string{"http/1.1"} }
 
 // NeedLeaderElection says that every replica answers.
 func (s *Server) NeedLeaderElection() bool { return false }
