@@ -97,13 +97,13 @@ func TestHelp(t *testing.T) {
 	}
 }
 
-// TestSeveralProcesses runs two processes behind one registered URL: both answer with one certificate.
+// TestSeveralProcesses runs two processes behind one registered URL: both answer with one certificate, and by a
+// protocol that does not keep an API server at one of them.
 func TestSeveralProcesses(t *testing.T) {
 	plane := controlplane.Shared(t)
 	operatortest.ApplyDefinitions(t, operatortest.NewClient(t, plane.AdminConfig()))
 	certs := filepath.Join(t.TempDir(), "shared")
-	first := operatortest.Start(t, plane.Kubeconfig("admin"), "--cert-dir", certs)
-	second := operatortest.StartBehind(t, plane.Kubeconfig("admin"), first.URL, "--cert-dir", certs)
+	replicas := operatortest.StartReplicas(t, plane.Kubeconfig("admin"), 2, "--cert-dir", certs)
 	authority, err := os.ReadFile(filepath.Join(certs, "ca.crt"))
 	if err != nil {
 		t.Fatal(err)
@@ -112,12 +112,17 @@ func TestSeveralProcesses(t *testing.T) {
 	if !pool.AppendCertsFromPEM(authority) {
 		t.Fatal("the authority holds no certificate")
 	}
-	browser := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}}}
+	browser := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
+	}}
 	var serials []string
-	for _, o := range []*operatortest.Operator{first, second} {
+	for _, o := range replicas.Operators {
 		answer, err := browser.Post(fmt.Sprintf("https://127.0.0.1:%d/enforce", o.Port), "application/json", strings.NewReader("{}"))
 		if err != nil {
 			t.Fatal(err)
+		}
+		if answer.ProtoMajor != 1 {
+			t.Errorf("the process at port %d speaks %s to a client that offers HTTP/2", o.Port, answer.Proto)
 		}
 		serials = append(serials, answer.TLS.PeerCertificates[0].SerialNumber.String())
 		if err := answer.Body.Close(); err != nil {

@@ -16,14 +16,13 @@ import (
 // TestMetrics reads the metrics and health checks of a running operator.
 func TestMetrics(t *testing.T) {
 	metrics := fmt.Sprintf("127.0.0.1:%d", operatortest.FreePort(t))
-	probes := fmt.Sprintf("127.0.0.1:%d", operatortest.FreePort(t))
-	e := newEnvironment(t, "--metrics-bind-address", metrics, "--health-probe-bind-address", probes)
+	e := newEnvironment(t, "--metrics-bind-address", metrics)
 	namespace, agent, web := governed(t, e, images)
 	allowed(t, patch(t.Context(), agent, web, types.StrategicMergePatchType, `{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))
 	refused(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"replicas":9}}`), "FieldOutOfScope")
 	for _, check := range []string{"healthz", "readyz"} {
 		operatortest.Eventually(t, check+" answers", func(ctx context.Context) error {
-			_, err := fetch(ctx, "http://"+probes+"/"+check)
+			_, err := fetch(ctx, "http://"+e.operator.Probes+"/"+check)
 			return err
 		})
 	}

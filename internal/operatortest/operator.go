@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +27,8 @@ type Operator struct {
 	// URL is where the API server reaches it, and Port where it listens.
 	URL  string
 	Port int
+	// Probes is the address of its health endpoints, such as 127.0.0.1:8081.
+	Probes string
 	// Log holds its log and Decisions its decision log.
 	Log, Decisions string
 
@@ -34,37 +37,37 @@ type Operator struct {
 }
 
 // Start builds the operator, runs it against the cluster of a kubeconfig at a free port of loopback, and waits until
-// it answers. It is stopped when the test ends.
+// it is ready. It is stopped when the test ends.
 func Start(tb testing.TB, kubeconfig string, flags ...string) *Operator {
 	tb.Helper()
 	port := FreePort(tb)
-	return start(tb, kubeconfig, fmt.Sprintf("https://127.0.0.1:%d", port), port, flags)
+	certs := filepath.Join(tb.TempDir(), "certs")
+	o := launch(tb, kubeconfig, "https://"+loopback(port), port, append([]string{"--cert-dir", certs}, flags...))
+	tb.Cleanup(func() {
+		o.askToStop(tb)
+		o.waitStopped(tb)
+		cleanUp(tb, kubeconfig)
+	})
+	o.waitReady(tb)
+	return o
 }
 
-// StartBehind is Start for one of several processes behind a URL that is registered already.
-func StartBehind(tb testing.TB, kubeconfig, url string, flags ...string) *Operator {
-	tb.Helper()
-	return start(tb, kubeconfig, url, FreePort(tb), flags)
-}
-
-func start(tb testing.TB, kubeconfig, url string, port int, flags []string) *Operator {
+// launch runs a process with logs of its own, which the caller has to stop.
+func launch(tb testing.TB, kubeconfig, url string, port int, flags []string) *Operator {
 	tb.Helper()
 	dir := tb.TempDir()
 	o := &Operator{
-		URL: url, Port: port, ended: make(chan struct{}),
+		URL: url, Port: port, Probes: loopback(FreePort(tb)), ended: make(chan struct{}),
 		Log: filepath.Join(dir, "operator.log"), Decisions: filepath.Join(dir, "decisions.jsonl"),
 	}
 	o.run(tb, append([]string{
 		"--kubeconfig", kubeconfig, "--webhook-url", url, "--webhook-port", strconv.Itoa(port),
-		"--cert-dir", filepath.Join(dir, "certs"), "--decision-log", o.Decisions,
+		"--health-probe-bind-address", o.Probes, "--decision-log", o.Decisions,
 	}, flags...))
-	tb.Cleanup(func() {
-		o.stop(tb)
-		cleanUp(tb, kubeconfig)
-	})
-	o.waitServing(tb)
 	return o
 }
+
+func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
 // cleanUp deletes the webhook configurations, which would send requests to a process that is gone.
 func cleanUp(tb testing.TB, kubeconfig string) {
@@ -95,8 +98,8 @@ func (o *Operator) run(tb testing.TB, args []string) {
 	}()
 }
 
-// waitServing waits until the webhook server accepts connections.
-func (o *Operator) waitServing(tb testing.TB) {
+// waitReady waits until it says that it serves and has read the policies.
+func (o *Operator) waitReady(tb testing.TB) {
 	tb.Helper()
 	err := wait.PollUntilContextTimeout(tb.Context(), 50*time.Millisecond, 30*time.Second, true, func(ctx context.Context) (bool, error) {
 		select {
@@ -104,11 +107,15 @@ func (o *Operator) waitServing(tb testing.TB) {
 			return false, errors.New("it ended")
 		default:
 		}
-		c, err := (&net.Dialer{}).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", o.Port))
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.Probes+"/readyz", nil)
+		if err != nil {
+			return false, fmt.Errorf("asking for its health: %w", err)
+		}
+		answer, err := http.DefaultClient.Do(request)
 		if err != nil {
 			return false, nil //nolint:nilerr // not yet
 		}
-		return true, c.Close()
+		return answer.StatusCode == http.StatusOK, answer.Body.Close()
 	})
 	if err != nil {
 		tb.Fatalf("waiting for the operator: %v\n%s", err, o.LogText(tb))
@@ -122,11 +129,15 @@ func (o *Operator) Kill() error {
 	return err
 }
 
-func (o *Operator) stop(tb testing.TB) {
+func (o *Operator) askToStop(tb testing.TB) {
 	tb.Helper()
 	if err := o.command.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		tb.Errorf("stopping the operator: %v", err)
 	}
+}
+
+func (o *Operator) waitStopped(tb testing.TB) {
+	tb.Helper()
 	<-o.ended
 	if tb.Failed() {
 		tb.Logf("log of the operator:\n%s", o.LogText(tb))
