@@ -48,7 +48,8 @@ type process struct {
 	err  error // valid once done is closed
 }
 
-// Name is the name of the binary, such as kube-apiserver.
+// Name is the name of the binary, such as kube-apiserver, with a number from the
+// second of a kind on, such as kube-apiserver-2.
 func (c *Component) Name() string { return c.name }
 
 // LogFile is where every run of the component appends what it prints.

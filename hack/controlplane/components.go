@@ -14,7 +14,7 @@ import (
 // Names of the components.
 const (
 	Etcd              = "etcd"
-	APIServer         = "kube-apiserver"
+	APIServer         = "kube-apiserver" // the first; the others are kube-apiserver-2 and so on
 	ControllerManager = "kube-controller-manager"
 	Scheduler         = "kube-scheduler"
 	Kwok              = "kwok"
@@ -54,47 +54,6 @@ func (p *Plane) etcd() *Component {
 			return err
 		}
 		return get(ctx, url(0)+"/health", &tls.Config{RootCAs: p.pki.etcd.pool(), Certificates: []tls.Certificate{pair}})
-	}
-	return c
-}
-
-func (p *Plane) apiServer(etcd *Component, routing []string) *Component {
-	c := p.component(APIServer, p.binaries.APIServer, 1)
-	c.flags = func() []string {
-		return mergeFlags(append([]string{
-			"--bind-address=127.0.0.1",
-			"--advertise-address=127.0.0.1",
-			fmt.Sprintf("--secure-port=%d", c.ports[0]),
-			// The endpoints of the kubernetes Service cannot be on loopback.
-			"--endpoint-reconciler-type=none",
-			"--service-cluster-ip-range=" + serviceRange,
-			fmt.Sprintf("--etcd-servers=https://127.0.0.1:%d", etcd.ports[0]),
-			"--etcd-cafile=" + p.pki.crt("etcd-ca"),
-			"--etcd-certfile=" + p.pki.crt("etcd-client"),
-			"--etcd-keyfile=" + p.pki.key("etcd-client"),
-			"--tls-cert-file=" + p.pki.crt("serving"),
-			"--tls-private-key-file=" + p.pki.key("serving"),
-			"--client-ca-file=" + p.pki.crt("ca"),
-			"--requestheader-client-ca-file=" + p.pki.crt("front-proxy-ca"),
-			"--requestheader-allowed-names=" + frontProxy,
-			"--requestheader-username-headers=X-Remote-User",
-			"--requestheader-group-headers=X-Remote-Group",
-			"--requestheader-extra-headers-prefix=X-Remote-Extra-",
-			"--proxy-client-cert-file=" + p.pki.crt(frontProxy),
-			"--proxy-client-key-file=" + p.pki.key(frontProxy),
-			"--service-account-issuer=https://kubernetes.default.svc.cluster.local",
-			"--service-account-key-file=" + p.pki.crt("service-account"),
-			"--service-account-signing-key-file=" + p.pki.key("service-account"),
-			"--authorization-mode=Node,RBAC",
-			"--enable-admission-plugins=NodeRestriction",
-			"--allow-privileged=true",
-			"--audit-policy-file=" + filepath.Join(p.workDir, "audit-policy.yaml"),
-			"--audit-log-path=" + p.AuditLog(),
-			"--audit-log-mode=blocking",
-		}, routing...), p.opts.Flags[APIServer])
-	}
-	c.ready = func(ctx context.Context) error {
-		return get(ctx, p.URL()+"/readyz", &tls.Config{RootCAs: p.pki.cluster.pool()})
 	}
 	return c
 }

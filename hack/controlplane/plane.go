@@ -23,6 +23,11 @@ type Options struct {
 	// Kubernetes is a pinned version such as 1.35.4; empty means DefaultKubernetes.
 	Kubernetes string
 
+	// APIServers is the number of API servers in front of the one etcd; 0 is 1.
+	// Components of the plane use the first, and so does everybody who is not sent
+	// Through another.
+	APIServers int
+
 	// ControllerManager adds kube-controller-manager.
 	ControllerManager bool
 
@@ -36,7 +41,8 @@ type Options struct {
 	RouteServices bool
 
 	// Flags are passed to components by name, as "--flag=value"; they replace
-	// defaults of the same name.
+	// defaults of the same name. Those of kube-apiserver are for every API server,
+	// and further ones of kube-apiserver-2 for that one.
 	Flags map[string][]string
 
 	// WorkDir keeps data, logs and credentials and must not have been used before.
@@ -102,7 +108,7 @@ func (p *Plane) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.apiServer(etcd, routing).launch(ctx); err != nil {
+	if err := p.startAPIServers(ctx, etcd, routing); err != nil {
 		return err
 	}
 	if err := p.writeAdmin(); err != nil {
@@ -174,14 +180,12 @@ func (p *Plane) WorkDir() string { return p.workDir }
 // BinDir is a directory for PATH, and for KUBEBUILDER_ASSETS.
 func (p *Plane) BinDir() string { return filepath.Join(p.workDir, "bin") }
 
-// AuditLog is the audit log of the API server, one JSON event per line. An event
-// is written after the response has been sent: poll for it.
-func (p *Plane) AuditLog() string { return filepath.Join(p.workDir, "audit.log") }
+// AuditLog is the audit log of the first API server, one JSON event per line. An
+// event is written after the response has been sent: poll for it.
+func (p *Plane) AuditLog() string { return p.AuditLogOf(1) }
 
-// URL is the address of the API server.
-func (p *Plane) URL() string {
-	return fmt.Sprintf("https://127.0.0.1:%d", p.Component(APIServer).ports[0])
-}
+// URL is the address of the first API server.
+func (p *Plane) URL() string { return p.URLOf(1) }
 
 // Stop ends every process and removes the work directory if it is temporary. It
 // may be called more than once.
