@@ -12,6 +12,9 @@
 //
 //	func TestX(t *testing.T) { plane := controlplane.Shared(t) }
 //
+// With Options.APIServers a plane has several API servers on its etcd, and Through
+// sends an identity to one of them.
+//
 // Another version of Kubernetes is pinned once with "controlplane pin 1.35.4" and
 // chosen with K8S=1.35.4 or Options.
 //

@@ -143,19 +143,22 @@ func (b *balancer) connect(client net.Conn) *link {
 	for range b.backends {
 		to, address := b.turn()
 		server, err := new(net.Dialer).DialContext(context.Background(), "tcp", address)
-		if err != nil {
-			continue
+		if err == nil {
+			l := &link{client: client, server: server, backend: to, ended: make(chan struct{})}
+			b.add(l)
+			return l
 		}
-		l := &link{client: client, server: server, backend: to, ended: make(chan struct{})}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		to.links[l] = true
-		if b.closed {
-			l.close()
-		}
-		return l
 	}
 	return nil
+}
+
+func (b *balancer) add(l *link) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.backend.links[l] = true
+	if b.closed {
+		l.close()
+	}
 }
 
 func (b *balancer) turn() (*backend, string) {
