@@ -3,6 +3,7 @@ package controllers
 import (
 	"cmp"
 	"slices"
+	"strconv"
 	"sync"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -159,24 +160,24 @@ func (d *delivery) actionWebhooks(e Endpoint, caBundle []byte) []admissionregist
 }
 
 // policyWebhooks are the entries of the policies configuration: for everybody, whatever their rights.
-func policyWebhooks(e Endpoint, caBundle []byte) []admissionregistrationv1.ValidatingWebhook {
+func policyWebhooks(e Endpoint, caBundle []byte, self policy.Identity) []admissionregistrationv1.ValidatingWebhook {
 	return []admissionregistrationv1.ValidatingWebhook{
 		entry("policies", e.clientConfig(PoliciesPath, caBundle), admissionregistrationv1.Fail, writes("agentactionpolicies"),
 			admissionregistrationv1.SideEffectClassNone),
 		entry("approvals", e.clientConfig(ApprovalsPath, caBundle), admissionregistrationv1.Fail,
-			writes("actionapprovals", "actionapprovals/status"), admissionregistrationv1.SideEffectClassNone),
+			writes("actionapprovals", "actionapprovals/status"), admissionregistrationv1.SideEffectClassNone, othersOnly(self)),
 	}
 }
 
 // approvalWebhooks are the entries of the mutating configuration. It is not called again after other webhooks: what
 // these change, the validating entry refuses.
-func approvalWebhooks(e Endpoint, caBundle []byte) []admissionregistrationv1.MutatingWebhook {
+func approvalWebhooks(e Endpoint, caBundle []byte, self policy.Identity) []admissionregistrationv1.MutatingWebhook {
 	v := entry("stamp", e.clientConfig(StampPath, caBundle), admissionregistrationv1.Fail, writes("actionapprovals"),
-		admissionregistrationv1.SideEffectClassNone)
+		admissionregistrationv1.SideEffectClassNone, othersOnly(self))
 	return []admissionregistrationv1.MutatingWebhook{{
 		Name: v.Name, ClientConfig: v.ClientConfig, Rules: v.Rules, FailurePolicy: v.FailurePolicy, MatchPolicy: v.MatchPolicy,
 		NamespaceSelector: v.NamespaceSelector, ObjectSelector: v.ObjectSelector, SideEffects: v.SideEffects,
-		TimeoutSeconds: v.TimeoutSeconds, AdmissionReviewVersions: v.AdmissionReviewVersions,
+		TimeoutSeconds: v.TimeoutSeconds, AdmissionReviewVersions: v.AdmissionReviewVersions, MatchConditions: v.MatchConditions,
 		ReinvocationPolicy: new(admissionregistrationv1.NeverReinvocationPolicy),
 	}}
 }
@@ -188,6 +189,13 @@ func writes(resources ...string) []admissionregistrationv1.RuleWithOperations {
 	return []admissionregistrationv1.RuleWithOperations{{
 		Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.Create, admissionregistrationv1.Update}, Rule: r,
 	}}
+}
+
+// othersOnly leaves out what the operator does to approvals while it answers a review: opening a request, and recording a
+// use. It would ask itself, and a replica that does not answer would hold up those that do.
+func othersOnly(self policy.Identity) admissionregistrationv1.MatchCondition {
+	return condition("others-only", "!(has(request.userInfo.username) && request.userInfo.username == "+strconv.QuoteToASCII(self.Username)+
+		" && (request.operation == 'CREATE' || has(request.subResource) && request.subResource == 'status'))")
 }
 
 func everything() []admissionregistrationv1.RuleWithOperations {

@@ -64,10 +64,10 @@ func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reco
 	case ActionsConfiguration:
 		return reconcile.Result{}, r.ensure(ctx, validating(req.Name, r.deliveries.of(set).actionWebhooks(r.Endpoint, bundle)))
 	case PoliciesConfiguration:
-		return reconcile.Result{}, r.ensure(ctx, validating(req.Name, policyWebhooks(r.Endpoint, bundle)))
+		return reconcile.Result{}, r.ensure(ctx, validating(req.Name, policyWebhooks(r.Endpoint, bundle, r.Registry.Self())))
 	case ApprovalsConfiguration:
 		return reconcile.Result{}, r.ensure(ctx, &admissionregistrationv1.MutatingWebhookConfiguration{
-			ObjectMeta: metav1.ObjectMeta{Name: req.Name}, Webhooks: approvalWebhooks(r.Endpoint, bundle),
+			ObjectMeta: metav1.ObjectMeta{Name: req.Name}, Webhooks: approvalWebhooks(r.Endpoint, bundle, r.Registry.Self()),
 		})
 	}
 	return reconcile.Result{}, nil
