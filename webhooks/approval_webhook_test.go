@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -48,7 +47,6 @@ func TestApprovals(t *testing.T) {
 		"nothing else can be changed":       testImmutable,
 		"two people must consent":           testQuorum,
 		"drift makes void":                  testDrift,
-		"one use among parallel requests":   testExactlyOnce,
 		"a deletion with all its reviews":   testApprovedDelete,
 		"a forced deletion is another one":  testForcedDelete,
 		"dry run opens and spends nothing":  testDryRunApproval,
@@ -265,29 +263,6 @@ func testDrift(t *testing.T, e *environment) {
 	waitState(t, e, next, "Approved")
 	allowed(t, patch(t.Context(), agent, web, types.StrategicMergePatchType, `{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))
 	waitState(t, e, next, "Void")
-}
-
-// testExactlyOnce sends the same approved request many times at once.
-func testExactlyOnce(t *testing.T, e *environment) {
-	namespace, agent, web := governed(t, e, asks)
-	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
-	before := web.Generation
-	request := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
-	allowed(t, decide(t.Context(), e.person(t, "erin"), request, "Approve"))
-	waitState(t, e, request, "Approved")
-	var group sync.WaitGroup
-	for range 50 {
-		group.Go(func() {
-			// Some are refused, as they come too late for the one use; what counts is what is stored.
-			_ = patch(context.WithoutCancel(t.Context()), agent, web, types.MergePatchType, toFive)
-		})
-	}
-	group.Wait()
-	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
-	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(request), request))
-	if web.Generation != before+1 || *web.Spec.Replicas != 5 || len(request.Status.Uses) != 1 {
-		t.Errorf("generation went from %d to %d, replicas are %d, uses are %+v", before, web.Generation, *web.Spec.Replicas, request.Status.Uses)
-	}
 }
 
 // testApprovedDelete deletes a pod, of which the API server makes several reviews.

@@ -204,9 +204,7 @@ func testImpatient(t *testing.T, e *environment) {
 	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
 	a := grant(t, e, namespace, act)
 	gate := e.hold(t, agent, namespace, web.Name)
-	err := agent.AppsV1().RESTClient().Patch(types.MergePatchType).Namespace(namespace).Resource("deployments").Name(web.Name).
-		Param("timeout", "1s").Body([]byte(toFive)).Do(t.Context()).Error()
-	if err == nil {
+	if err := giveUp(t.Context(), agent, web); err == nil {
 		t.Fatal("it is in time")
 	}
 	waitUses(t, e, a, 1)
@@ -221,6 +219,12 @@ func testImpatient(t *testing.T, e *environment) {
 	if u := a.Status.Uses; len(u) != 1 || u[0].Key != key {
 		t.Errorf("the uses are %+v", u)
 	}
+}
+
+// giveUp asks for five replicas, and waits for an answer no longer than a second.
+func giveUp(ctx context.Context, who *identity, web *appsv1.Deployment) error {
+	return who.AppsV1().RESTClient().Patch(types.MergePatchType).Namespace(web.Namespace).Resource("deployments").Name(web.Name).
+		Param("timeout", "1s").Body([]byte(toFive)).Do(ctx).Error()
 }
 
 // testLate stops the storage between the admission of a creation and its write, for longer than a use is waited for.

@@ -35,7 +35,7 @@ func NewClient(tb testing.TB, config *rest.Config) client.Client {
 func Eventually(tb testing.TB, what string, condition func(context.Context) error) {
 	tb.Helper()
 	var last error
-	err := wait.PollUntilContextTimeout(tb.Context(), 20*time.Millisecond, 20*time.Second, true, func(ctx context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(tb.Context(), 20*time.Millisecond, time.Minute, true, func(ctx context.Context) (bool, error) {
 		last = condition(ctx)
 		return last == nil, nil
 	})

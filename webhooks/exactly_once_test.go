@@ -1,0 +1,196 @@
+package webhooks_test
+
+import (
+	"context"
+	"flag"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/operatortest"
+)
+
+var rounds = flag.Int("rounds", 10, "how often many requests are sent at once under one approval")
+
+// TestExactlyOnce sends one approved request fifty times at once to three replicas, again and again. However many reviews
+// that makes, what was approved is stored once and costs one use.
+func TestExactlyOnce(t *testing.T) {
+	const parallel = 50
+	e, _ := newReplicated(t, 3)
+	namespace, agent, web := governed(t, e, asks)
+	erin := e.person(t, "erin")
+	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+	for round := range *rounds {
+		a := asked(t, e, namespace, act)
+		allowed(t, decide(t.Context(), erin, a, "Approve"))
+		allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
+		before := web.Generation
+		passed := inParallel(parallel, func(int) error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
+		waitState(t, e, a, "Spent")
+		allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
+		if passed == 0 || web.Generation != before+1 || *web.Spec.Replicas != 5 || len(a.Status.Uses) != 1 {
+			t.Fatalf("round %d: %d of %d passed, generation went from %d to %d, replicas are %d, uses are %+v",
+				round, passed, parallel, before, web.Generation, *web.Spec.Replicas, a.Status.Uses)
+		}
+		allowed(t, patch(t.Context(), erin, web, types.MergePatchType, `{"spec":{"replicas":2}}`))
+	}
+	t.Logf("%d rounds of %d requests", *rounds, parallel)
+}
+
+// inParallel does the same n times at once, and returns how often it succeeded.
+func inParallel(n int, act func(i int) error) int {
+	results := make([]error, n)
+	start := make(chan struct{})
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() {
+			<-start
+			results[i] = act(i)
+		})
+	}
+	close(start)
+	group.Wait()
+	passed := 0
+	for _, err := range results {
+		if err == nil {
+			passed++
+		}
+	}
+	return passed
+}
+
+// TestCrashes has replicas die at the worst moments.
+func TestCrashes(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"between spending and answering": testKilledBeforeAnswer,
+		"the one that settles":           testLeaderKilled,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// testKilledBeforeAnswer kills the replica that has recorded a use before the API server hears of it.
+func testKilledBeforeAnswer(t *testing.T) {
+	e, replicas := newReplicated(t, 3)
+	namespace, agent, web := governed(t, e, asks)
+	act := func() error {
+		return patch(context.WithoutCancel(t.Context()), agent, web, types.MergePatchType, toFive)
+	}
+	a := grant(t, e, namespace, act)
+	for i := range replicas.Operators {
+		replicas.HoldAnswers(i)
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- act() }()
+	waitUses(t, e, a, 1)
+	key := a.Status.Uses[0].Key
+	for i, o := range replicas.Operators {
+		if len(o.DecisionLines(t, `"outcome":"Allow"`)) > 0 {
+			allowed(t, replicas.Kill(i))
+		}
+		replicas.Release(i)
+	}
+	if err := <-answer; err == nil {
+		t.Error("what nobody answered passes")
+	}
+	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
+	if *web.Spec.Replicas != 2 {
+		t.Fatalf("there are %d replicas", *web.Spec.Replicas)
+	}
+	repeat(t, "the repeat passes", act)
+	waitState(t, e, a, "Spent")
+	if u := a.Status.Uses; len(u) != 1 || u[0].Key != key {
+		t.Errorf("the uses are %+v", u)
+	}
+}
+
+// testLeaderKilled kills the replica that finds out what became of uses. The others redeem as before, and one of them
+// settles when it is elected.
+func testLeaderKilled(t *testing.T) {
+	e, replicas := newReplicated(t, 3)
+	namespace, agent, web := governed(t, e, asks)
+	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+	a := grant(t, e, namespace, act)
+	leader := slices.IndexFunc(replicas.Operators, func(o *operatortest.Operator) bool {
+		return strings.Contains(o.LogText(t), "Successfully acquired lease")
+	})
+	if leader < 0 {
+		t.Fatal("nobody is elected")
+	}
+	allowed(t, replicas.Kill(leader))
+	repeat(t, "the action passes", act)
+	waitState(t, e, a, "Spent")
+	if u := a.Status.Uses; len(u) != 1 || u[0].Outcome != v1alpha1.UseStored {
+		t.Errorf("the uses are %+v", u)
+	}
+}
+
+// repeat does what an agent does whose request was not answered: it tries again until it is.
+func repeat(t *testing.T, what string, act func() error) {
+	t.Helper()
+	operatortest.Eventually(t, what, func(context.Context) error { return act() })
+}
+
+// TestBankedKey has an agent make the use of an approval with a request that cannot be stored, to keep it for later.
+// Everything that ends or stops the approval stops that as well.
+func TestBankedKey(t *testing.T) {
+	e := newEnvironment(t)
+	const spec = asks + "  validFor: 5s\n"
+	for name, tc := range map[string]struct {
+		spec string
+		then func(t *testing.T, e *environment, p *v1alpha1.AgentActionPolicy, a *v1alpha1.ActionApproval)
+	}{
+		"after it has expired": {spec, func(t *testing.T, e *environment, _ *v1alpha1.AgentActionPolicy, a *v1alpha1.ActionApproval) {
+			waitState(t, e, a, "Expired")
+		}},
+		"after it was revoked": {asks, func(t *testing.T, e *environment, _ *v1alpha1.AgentActionPolicy, a *v1alpha1.ActionApproval) {
+			allowed(t, decide(t.Context(), e.person(t, "erin"), a, "Revoke"))
+		}},
+		"after the policy was edited": {asks, func(t *testing.T, e *environment, p *v1alpha1.AgentActionPolicy, _ *v1alpha1.ActionApproval) {
+			allowed(t, patch(t.Context(), e.person(t, "erin"), p, types.MergePatchType, `{"spec":{"approval":{"validFor":"30m"}}}`))
+		}},
+		"in a freeze": {asks, func(t *testing.T, e *environment, p *v1alpha1.AgentActionPolicy, _ *v1alpha1.ActionApproval) {
+			freeze := e.policyNamed(t, p.Name+"-freeze", strings.TrimPrefix(p.Name, "p-"), frozen)
+			e.waitEnforced(t, freeze)
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			namespace, agent, web := governed(t, e, tc.spec)
+			p := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p-" + namespace}}
+			act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+			a := grant(t, e, namespace, act)
+			gate := e.hold(t, agent, namespace, web.Name)
+			if err := giveUp(t.Context(), agent, web); err == nil {
+				t.Fatal("it is stored")
+			}
+			waitUses(t, e, a, 1)
+			close(gate.released)
+			tc.then(t, e, p, a)
+			if err := act(); err == nil {
+				t.Error("the banked use passes")
+			}
+			allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
+			if *web.Spec.Replicas != 2 {
+				t.Errorf("there are %d replicas", *web.Spec.Replicas)
+			}
+		})
+	}
+}
+
+// frozen is a policy that only restricts, with a freeze that has begun.
+const frozen = `
+enforcement: Enforce
+subjects: [AGENT]
+outOfScope: Allow
+timeZone: UTC
+windows:
+- {name: always, once: {from: "2020-01-01T00:00:00Z", to: "2099-01-01T00:00:00Z"}}
+freezes:
+- {window: always, reason: Year-end close}
+`
