@@ -58,14 +58,17 @@ func TestApprovals(t *testing.T) {
 
 var approvalInTail = regexp.MustCompile(`approval=[^/ ]*/([^ \]]*)`)
 
-// asked makes a forbidden change, and returns the request that it opened. While controllers still write the object, or an
-// earlier use is being settled, the agent is told to repeat the command, and does.
+// later are the answers that tell an agent to repeat its command: while controllers still write the object, an earlier
+// use is being settled, or it asks for too much at once.
+var later = regexp.MustCompile("changed while it was reviewed|is being used|opens requests too fast")
+
+// asked makes a forbidden change, and returns the request that it opened.
 func asked(t *testing.T, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
 	t.Helper()
 	var err error
 	operatortest.Eventually(t, "the object keeps still", func(context.Context) error {
 		err = act()
-		if err != nil && (strings.Contains(err.Error(), "changed while it was reviewed") || strings.Contains(err.Error(), "is being used")) {
+		if err != nil && later.MatchString(err.Error()) {
 			return err
 		}
 		return nil

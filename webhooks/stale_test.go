@@ -1,0 +1,112 @@
+package webhooks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/hack/controlplane"
+	"github.com/countersign-dev/countersign/internal/operatortest"
+)
+
+// staleRounds is how often an API server is made to lag behind. Not every time it is still behind when it is asked.
+const staleRounds = 5
+
+// TestStaleCaches has an agent use an approval through an API server that is behind another one. Its first review shows
+// the object as it was, from which the action is another one: that opens no request and ends no approval, and the
+// API server comes again with the object as it is.
+func TestStaleCaches(t *testing.T) {
+	e := newSeveral(t, 2)
+	namespace, agent, web := governed(t, e, asks)
+	erin, behind := e.person(t, "erin"), e.through(t, 2, agent)
+	set := func(replicas int) {
+		allowed(t, patch(t.Context(), erin, web, types.MergePatchType, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)))
+	}
+	for round := range staleRounds {
+		set(4)
+		a := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
+		allowed(t, decide(t.Context(), erin, a, "Approve"))
+		set(2)
+		second := e.plane.Component(controlplane.APIServer + "-2")
+		waitSeen(t, behind, web, 2)
+		allowed(t, second.Pause())
+		for i := range 20 { // so that it has much to catch up with
+			allowed(t, patch(t.Context(), erin, web, types.MergePatchType, fmt.Sprintf(`{"metadata":{"labels":{"noise":"%d"}}}`, i)))
+		}
+		set(4)
+		answer := make(chan error, 1)
+		go func() { answer <- patch(context.WithoutCancel(t.Context()), behind, web, types.MergePatchType, toFive) }()
+		allowed(t, second.Resume())
+		if err := <-answer; err != nil {
+			t.Errorf("round %d: the approved action is answered by %v", round, err)
+		}
+		waitState(t, e, a, "Spent")
+	}
+	var list v1alpha1.ActionApprovalList
+	allowed(t, e.admin.List(t.Context(), &list, client.InNamespace(namespace)))
+	if len(list.Items) != staleRounds {
+		t.Errorf("there are %d approvals after %d rounds", len(list.Items), staleRounds)
+	}
+	stale := 0
+	for _, line := range e.operator.DecisionLines(t, namespace) {
+		if strings.Contains(line, `"path":"spec.replicas","from":"2","to":"5"`) {
+			stale++
+		}
+	}
+	if t.Logf("%d of %d rounds had a stale review", stale, staleRounds); stale == 0 {
+		t.Error("no review was stale: nothing was shown")
+	}
+}
+
+// newSeveral is a cluster of its own with several API servers on one storage.
+func newSeveral(t *testing.T, apiServers int) *environment {
+	t.Helper()
+	plane, err := controlplane.Start(t.Context(), controlplane.Options{APIServers: apiServers, ControllerManager: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := plane.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	e := &environment{plane: plane, admin: operatortest.NewClient(t, plane.AdminConfig())}
+	operatortest.ApplyDefinitions(t, e.admin)
+	e.operator = operatortest.Start(t, plane.Kubeconfig("admin"))
+	return e
+}
+
+// through is a user who asks the n-th API server.
+func (e *environment) through(t *testing.T, n int, who *identity) *identity {
+	t.Helper()
+	config := e.plane.Through(n, who.config)
+	set, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &identity{name: who.name, config: config, Client: operatortest.NewClient(t, config), Interface: set}
+}
+
+// waitSeen waits until the cache of an API server shows a number of replicas.
+func waitSeen(t *testing.T, who *identity, web *appsv1.Deployment, replicas int32) {
+	t.Helper()
+	operatortest.Eventually(t, "an API server has caught up", func(ctx context.Context) error {
+		seen, err := who.AppsV1().Deployments(web.Namespace).Get(ctx, web.Name, metav1.GetOptions{ResourceVersion: "0"})
+		if err != nil {
+			return err
+		}
+		if *seen.Spec.Replicas != replicas {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+}
