@@ -10,6 +10,9 @@ import (
 //
 //	kubectl patch aa NAME --type=merge -p '{"spec":{"decision":{"verdict":"Approve","comment":"ok"}}}'
 //
+// Whoever a policy governs can ask for a run of a task ahead, by creating one with spec.task.policy, spec.task.name and
+// a justification; the operator writes the rest.
+//
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:scope=Namespaced,shortName=aa,categories=countersign
@@ -29,8 +32,8 @@ type ActionApproval struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitempty,omitzero"`
 
-	// spec is what is asked and what people have decided. All of it but justification and decision is written
-	// by the operator and never changes.
+	// spec is what is asked and what people have decided. All of it but justification and decision, and the task that
+	// is asked for ahead, is written by the operator, and none of that ever changes.
 	// +required
 	Spec ActionApprovalSpec `json:"spec,omitzero"`
 	// status says where the approval stands and what it was used for.
@@ -224,12 +227,13 @@ type RequestedTask struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	Name string `json:"name,omitempty"`
-	// maxActions bounds how many actions the run may hold.
+	// maxActions bounds how many actions the run may hold. Whoever asks may leave it out: it is what the task allows.
 	// +required
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	MaxActions int32 `json:"maxActions,omitempty"`
-	// validFor is how long the run may take once it is approved.
+	// validFor is how long the run may take once it is approved. Whoever asks may leave it out: it is what the task
+	// allows.
 	// +optional
 	ValidFor Duration `json:"validFor,omitempty"`
 }

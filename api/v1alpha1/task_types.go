@@ -123,11 +123,12 @@ type TaskApproval struct {
 	// when is OnDemand, where only a restriction asks for consent, or Always. Omitted: OnDemand.
 	// +optional
 	When ApprovalWhen `json:"when,omitempty"`
-	// covers is Action, where consent is to one exact action, or Task, where it is to one run of the task.
-	// Omitted: Action. This version does not know runs: a policy with Task is not Ready, and asks for each action.
+	// covers is Action, where consent is to one exact action, or Task, where it is to one run of the task: up to
+	// maxActions actions in one namespace. Consent to a run waives windows and freezes of this policy, and when: Always;
+	// what else asks still needs consent to the exact action. Omitted: Action.
 	// +optional
 	Covers ApprovalCovers `json:"covers,omitempty"`
-	// maxActions bounds how many actions one run of the task may hold. Required with covers: Task.
+	// maxActions bounds how many actions one run of the task may hold: 1 to 1000. Required with covers: Task.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000

@@ -27,6 +27,8 @@ type Consent struct {
 	ValidFor, RequestExpiresAfter time.Duration
 	// BindTo is the strictest of the policies that ask.
 	BindTo v1alpha1.Binding
+	// Run is the run of a task that people are asked about, nil where it is one exact action.
+	Run *Run
 }
 
 // ConsentReason is one restriction that consent would waive.
@@ -92,6 +94,7 @@ func (r *consentRules) named(names []v1alpha1.RequirementName) []v1alpha1.Requir
 }
 
 // Consent says what people must agree to. It is meant for decisions that ask; of others it lists the part that asks.
+// It is for a run of the task where that suffices, and else for the action alone.
 func (d *Decision) Consent() Consent {
 	c := Consent{BindTo: v1alpha1.BindToUser}
 	for i := range d.Obstacles {
@@ -107,6 +110,7 @@ func (d *Decision) Consent() Consent {
 	}
 	slices.SortFunc(c.Reasons, compareReasons)
 	c.Reasons = slices.Compact(c.Reasons)
+	c.Run = d.run()
 	return c
 }
 

@@ -114,7 +114,7 @@ func (s *scope) namespaceless() bool { return len(s.globs) == 0 && s.namespaces 
 
 func (s *scope) coversNamespace(q *question) *miss {
 	a := q.Action
-	if !a.Namespaced || s.namespaceless() || s.inNamespace(q) {
+	if !a.Namespaced || s.namespaceless() || s.inNamespace(a.Namespace, q.NamespaceLabels) {
 		return nil
 	}
 	allowed := list(s.globs)
@@ -124,12 +124,13 @@ func (s *scope) coversNamespace(q *question) *miss {
 	return &miss{rank: rankNamespace, reason: NamespaceOutOfScope, subject: "namespace " + a.Namespace + " is", allowed: allowed}
 }
 
-func (s *scope) inNamespace(q *question) bool {
+// inNamespace says whether a scope that is about namespaces takes one in. Labels that are nil are not known.
+func (s *scope) inNamespace(name string, labels map[string]string) bool {
 	if s.namespaces != nil {
-		return q.NamespaceLabels != nil && matchesLabels(s.namespaces, q.NamespaceLabels)
+		return labels != nil && matchesLabels(s.namespaces, labels)
 	}
 	for _, g := range s.globs {
-		if globMatches(g, q.Action.Namespace) {
+		if globMatches(g, name) {
 			return true
 		}
 	}

@@ -139,6 +139,9 @@ func (d *Decision) chooseTask(in Input) *miss {
 	}
 	best := slices.MinFunc(options, compareOptions)
 	d.Policy, d.Task = best.policy.Name, best.task.name
+	if in.Action.Namespaced {
+		d.namespace = in.Action.Namespace
+	}
 	d.Obstacles = append(d.Obstacles, best.obstacles...)
 	return &miss{policy: best.policy, task: best.task}
 }

@@ -71,6 +71,12 @@ func object(label, value string) map[string]any {
 	return map[string]any{"metadata": map[string]any{"labels": map[string]any{label: value}}}
 }
 
+// requestOfRun makes an action the creation of an approval.
+func requestOfRun(a *action.Action) {
+	a.Operation, a.Group, a.Resource, a.Kind = v1alpha1.OperationCreate, "countersign.dev", "actionapprovals", "ActionApproval"
+	a.Old = nil
+}
+
 func with(a *action.Action, change func(*action.Action)) *action.Action {
 	change(a)
 	return a
@@ -298,6 +304,27 @@ governs: {excludeResourceRules: [{apiGroups: [apps], resources: [deployments], o
 			action: with(update(pathOf("metadata", "labels")), func(a *action.Action) {
 				a.Group, a.Resource, a.Kind, a.Namespaced, a.Namespace = "rbac.authorization.k8s.io", "clusterrolebindings", "ClusterRoleBinding", false, ""
 				a.Old, a.New = object("app.kubernetes.io/name", "countersign"), object("a", "b")
+			}),
+			wantOutcome: Deny, wantReasons: []string{"ReservedAction"},
+		},
+		"asking for a run of a task is never governed": {
+			policies:    map[string]string{"p": subjects},
+			action:      with(update(), requestOfRun),
+			wantOutcome: Allow,
+		},
+		"asking for one in Countersign's own namespace is reserved": {
+			policies: map[string]string{"p": subjects},
+			action: with(update(), func(a *action.Action) {
+				requestOfRun(a)
+				a.Namespace = "countersign-system"
+			}),
+			wantOutcome: Deny, wantReasons: []string{"ReservedAction"},
+		},
+		"writing the status of a request is reserved": {
+			policies: map[string]string{"p": subjects + "outOfScope: Allow\n"},
+			action: with(update(), func(a *action.Action) {
+				requestOfRun(a)
+				a.Subresource = "status"
 			}),
 			wantOutcome: Deny, wantReasons: []string{"ReservedAction"},
 		},

@@ -87,6 +87,9 @@ type Decision struct {
 	Policies []*Policy
 	// Shadows are the Warn and Audit policies under which the outcome would be another.
 	Shadows []Shadow
+
+	// namespace of the action that the task covers, empty for a cluster-scoped one.
+	namespace string
 }
 
 // TaskName names the covering task by policy and task, empty where none covers.
@@ -117,6 +120,17 @@ type Obstacle struct {
 	requirements []v1alpha1.RequirementName
 	// consentName names the restriction in an approval, where Name depends on the moment.
 	consentName string
+}
+
+// waivable says whether consent to a run of a task can take the obstacle away: it neither lies in the result of one
+// action nor outside of the task.
+func (o *Obstacle) waivable() bool {
+	switch o.Reason { //nolint:exhaustive // whatever else there is needs consent to the exact action
+	case ChangeWindowClosed, FreezeActive, ApprovalRequired:
+		return o.Verdict == v1alpha1.RequireApproval
+	default:
+		return false
+	}
 }
 
 // isTime says that waiting takes the obstacle away.

@@ -11,7 +11,7 @@ import (
 // reserved says why no agent may ever do an action, or is empty. No task covers and no approval waives it.
 func (s *Set) reserved(a *action.Action) string {
 	switch {
-	case a.Group == v1alpha1.GroupName && !justifies(a):
+	case a.Group == v1alpha1.GroupName && !justifies(a) && !requests(a):
 		return "no agent may change Countersign's own objects"
 	case s.inOwnNamespace(a) && !justifies(a):
 		return "no agent may change Countersign's own namespace"
@@ -48,11 +48,18 @@ func justifies(a *action.Action) bool {
 	})
 }
 
+// requests says whether an action asks people for a run of a task. The webhook of approvals sees to it that it is the
+// requester's own request, and nothing else.
+func requests(a *action.Action) bool {
+	return a.Group == v1alpha1.GroupName && a.Resource == "actionapprovals" && a.Subresource == "" &&
+		a.Operation == v1alpha1.OperationCreate
+}
+
 // neverGoverned says that an action is part of how every client works: recording events, asking for one's own
 // rights, and leader election in one's own namespace.
 func neverGoverned(a *action.Action) bool {
 	switch {
-	case justifies(a):
+	case justifies(a), requests(a):
 		return true
 	case a.Resource == "events" && (a.Group == "" || a.Group == "events.k8s.io"):
 		return a.Operation == v1alpha1.OperationCreate || a.Operation == v1alpha1.OperationUpdate

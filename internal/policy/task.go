@@ -21,6 +21,9 @@ type task struct {
 	// requirements are whom it asks then, validFor how long their consent is good; zero means the policy's own.
 	requirements []v1alpha1.RequirementName
 	validFor     time.Duration
+	// maxActions is how many actions consent to one run of the task is good for; zero means that consent is always to
+	// one exact action.
+	maxActions int32
 }
 
 // scope says which actions a task covers.
@@ -57,15 +60,47 @@ func (c *compiler) compileTask(t *v1alpha1.Task, at *field.Path) *task {
 		gate:  c.compileChangeWindows(t.ChangeWindows, at.Child("changeWindows")),
 	}
 	if t.Approval != nil {
-		compiled.always = t.Approval.When == v1alpha1.ApprovalAlways
-		compiled.requirements, compiled.validFor = t.Approval.Requirements, orDefault(t.Approval.ValidFor, 0)
-		if t.Approval.Covers == v1alpha1.ApprovalCoversTask {
-			c.unavailable(at.Child("approval", "covers"))
-		}
-		c.checkDuration(t.Approval.ValidFor, at.Child("approval", "validFor"), maxValidity)
-		c.requirementNames(t.Approval.Requirements, at.Child("approval", "requirements"))
+		c.compileTaskApproval(t.Approval, compiled, at.Child("approval"))
 	}
 	return compiled
+}
+
+// maxRun bounds how many actions one run of a task may hold: as many uses as the status of an approval does.
+const maxRun = 1000
+
+func (c *compiler) compileTaskApproval(a *v1alpha1.TaskApproval, t *task, at *field.Path) {
+	switch a.When {
+	case "", v1alpha1.ApprovalOnDemand:
+	case v1alpha1.ApprovalAlways:
+		t.always = true
+	default:
+		c.fail(field.NotSupported(at.Child("when"), a.When, []v1alpha1.ApprovalWhen{v1alpha1.ApprovalOnDemand, v1alpha1.ApprovalAlways}))
+	}
+	t.requirements, t.validFor = a.Requirements, orDefault(a.ValidFor, 0)
+	c.checkDuration(a.ValidFor, at.Child("validFor"), maxValidity)
+	c.requirementNames(a.Requirements, at.Child("requirements"))
+	c.compileCovers(a, t, at)
+}
+
+func (c *compiler) compileCovers(a *v1alpha1.TaskApproval, t *task, at *field.Path) {
+	most := at.Child("maxActions")
+	switch a.Covers {
+	case "", v1alpha1.ApprovalCoversAction:
+		if a.MaxActions != 0 {
+			c.fail(field.Invalid(most, a.MaxActions, "belongs to covers: Task"))
+		}
+	case v1alpha1.ApprovalCoversTask:
+		switch {
+		case a.MaxActions == 0:
+			c.fail(field.Required(most, "say how many actions one run of the task may hold"))
+		case a.MaxActions < 0 || a.MaxActions > maxRun:
+			c.fail(field.Invalid(most, a.MaxActions, "must be from 1 to "+itoa(maxRun)))
+		default:
+			t.maxActions = a.MaxActions
+		}
+	default:
+		c.fail(field.NotSupported(at.Child("covers"), a.Covers, []v1alpha1.ApprovalCovers{v1alpha1.ApprovalCoversAction, v1alpha1.ApprovalCoversTask}))
+	}
 }
 
 func (c *compiler) compileScope(s *v1alpha1.TaskScope, at *field.Path) scope {
