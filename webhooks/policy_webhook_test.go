@@ -145,7 +145,6 @@ func TestPolicyWarnings(t *testing.T) {
 		"unused window":     {[]string{"changeWindows: {allowed: [nights]}\n", ""}, "window nights is defined but neither"},
 		"past window":       {[]string{`weekly: {days: [Mon], start: "22:00", end: "06:00"}`, `once: {from: "2020-01-01T00:00:00Z", to: "2020-01-02T00:00:00Z"}`}, "lies in the past"},
 		"field of later":    {[]string{"  scope:", "  budget: {maxActions: 1, per: 1h}\n  scope:"}, "not available in this version, the policy will not be Ready: spec.tasks[0].budget"},
-		"consent to a task": {[]string{"  scope:", "  approval: {covers: Task, maxActions: 3}\n  scope:"}, "spec.tasks[0].approval.covers"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -54,13 +54,12 @@ func samePaths(asked *v1alpha1.RequestedAction, a *action.Action) bool {
 		func(c v1alpha1.FieldChange, d action.Change) bool { return c.Path == shown(d.Path) })
 }
 
-// Locate finds the approval that is there for a request, following the chain of those that have ended, and sets
-// Follows. Nil means that none is there: the request is to be opened, under r.Name().
+// Locate finds the approval that is there for a request, following the chain of those that have ended from the one that
+// Follows names, and sets Follows. Nil means that none is there: the request is to be opened, under r.Name().
 //
 // A denied approval is returned while it cools; one that has ended otherwise is followed. get looks up by name in the
 // namespace of the request.
 func (r *Request) Locate(get func(name string) *v1alpha1.ActionApproval, now time.Time) *v1alpha1.ActionApproval {
-	r.Follows = ""
 	for {
 		name := r.Name()
 		found := get(name)

@@ -11,13 +11,15 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
 )
 
 // Terms are what the policy says about a run of a task, for a requester who asks for it before acting.
 type Terms struct {
 	// Governed says that the policy and task exist, that the task takes consent to whole runs, and that the requester
-	// is one of the policy's subjects. Nothing else counts where it does not hold.
+	// is one of the policy's subjects. Nothing else counts where it does not hold, but Why, which says so in words.
 	Governed bool
+	Why      string
 	// Reasons are all that consent to a run of the task would waive.
 	Reasons []v1alpha1.ApprovalReason
 	// Requirements say whose consent is needed.
@@ -59,13 +61,14 @@ func StampCreate(created *v1alpha1.ActionApproval, caller Caller, terms Terms, n
 }
 
 // ValidateCreate says what is wrong with an approval that somebody else than the operator creates: only a requester's
-// own request for a run of a task is right, under a name of their own, with everything else as StampCreate writes it.
+// own request for a run of a task is right, under a name of their own or the one that Countersign would give, with
+// everything else as StampCreate writes it.
 func ValidateCreate(
 	created *v1alpha1.ActionApproval, caller Caller, terms Terms, now time.Time, tolerance time.Duration,
 ) field.ErrorList {
 	v := judge{old: &v1alpha1.ActionApproval{}, updated: created, caller: caller, now: now, tolerance: tolerance}
 	v.metadata()
-	if IsReserved(created.Name) {
+	if IsReserved(created.Name) && !terms.names(created, &caller) {
 		v.forbid(field.NewPath("metadata", "name"), "names that end in a hash are given by Countersign")
 	}
 	if len(created.Spec.Decisions) > 0 || created.Spec.Decision != nil {
@@ -102,6 +105,21 @@ func (v *judge) run(terms Terms) {
 	}
 }
 
+// Request is the request that an approval with a task amounts to under the terms, as Countersign would open it.
+func (t *Terms) Request(created *v1alpha1.ActionApproval, who action.Actor) *Request {
+	asked := created.Spec.Task
+	return &Request{
+		Task:      &Task{Policy: asked.Policy, Name: asked.Name, Namespace: created.Namespace, MaxActions: asked.MaxActions},
+		Requester: who, Reasons: t.Reasons, Requirements: t.Requirements, ValidFor: t.ValidFor,
+		RequestExpiresAfter: t.RequestExpiresAfter, BindTo: t.BindTo,
+	}
+}
+
+// names says whether an approval has the name that Countersign would give it.
+func (t *Terms) names(created *v1alpha1.ActionApproval, caller *Caller) bool {
+	return created.Spec.Task != nil && t.Governed && t.Request(created, caller.Actor).Name() == created.Name
+}
+
 // near says whether two instants are the same within the tolerance.
 func (v *judge) near(a, b *metav1.Time) bool {
 	return a != nil && b != nil && a.Sub(b.Time).Abs() <= v.tolerance
@@ -111,6 +129,8 @@ func (v *judge) near(a, b *metav1.Time) bool {
 func (t *Terms) check(caller *Caller, task *v1alpha1.RequestedTask) error {
 	who := requester(&caller.Actor)
 	switch {
+	case !t.Governed && t.Why != "":
+		return errors.New(t.Why)
 	case !caller.Governed || !t.Governed:
 		return fmt.Errorf("policy %s lets this user not ask for runs of task %s", task.Policy, task.Name)
 	case len(t.Requirements) == 0:

@@ -25,21 +25,31 @@ func TestOwnRequestForATask(t *testing.T) {
 		who   func(*Caller)
 		want  string
 	}{
-		"as it should be":       {},
-		"less of it":            {ask: func(a *created) { a.Spec.Task.MaxActions, a.Spec.Task.ValidFor = 2, "10m" }},
-		"more actions":          {ask: func(a *created) { a.Spec.Task.MaxActions = 6 }, want: "maxActions"},
-		"longer":                {ask: func(a *created) { a.Spec.Task.ValidFor = "2h" }, want: "validFor"},
-		"with a reason":         {ask: func(a *created) { a.Spec.Justification = "weekly update" }},
-		"another requester":     {ask: func(a *created) { a.Spec.Requester.Username = "alice" }},
-		"easier requirements":   {ask: func(a *created) { a.Spec.Requirements = nil }},
-		"changed after stamp":   {after: func(a *created) { a.Spec.Requirements[0].MinApprovals = 0 }, want: "not as Countersign writes it"},
-		"another's name after":  {after: func(a *created) { a.Spec.Requester.Username = "alice" }, want: "not as Countersign writes it"},
-		"follows":               {after: func(a *created) { a.Spec.Follows = "x" }, want: "not as Countersign writes it"},
-		"later end":             {after: func(a *created) { a.Spec.RequestExpiresAt.Time = noon.Add(5 * time.Hour) }, want: "not as Countersign writes it"},
-		"end within tolerance":  {after: func(a *created) { a.Spec.RequestExpiresAt.Time = noon.Add(4*time.Hour + time.Second) }},
-		"no end":                {after: func(a *created) { a.Spec.RequestExpiresAt = nil }, want: "not as Countersign writes it"},
-		"approved already":      {ask: func(a *created) { add(a) }, want: "nobody can have decided yet"},
-		"with a decision":       {ask: func(a *created) { a.Spec.Decision = &v1alpha1.Decision{Verdict: "Approve"} }, want: "nobody can have decided yet"},
+		"as it should be":      {},
+		"less of it":           {ask: func(a *created) { a.Spec.Task.MaxActions, a.Spec.Task.ValidFor = 2, "10m" }},
+		"more actions":         {ask: func(a *created) { a.Spec.Task.MaxActions = 6 }, want: "maxActions"},
+		"longer":               {ask: func(a *created) { a.Spec.Task.ValidFor = "2h" }, want: "validFor"},
+		"with a reason":        {ask: func(a *created) { a.Spec.Justification = "weekly update" }},
+		"another requester":    {ask: func(a *created) { a.Spec.Requester.Username = "alice" }},
+		"easier requirements":  {ask: func(a *created) { a.Spec.Requirements = nil }},
+		"changed after stamp":  {after: func(a *created) { a.Spec.Requirements[0].MinApprovals = 0 }, want: "not as Countersign writes it"},
+		"another's name after": {after: func(a *created) { a.Spec.Requester.Username = "alice" }, want: "not as Countersign writes it"},
+		"follows":              {after: func(a *created) { a.Spec.Follows = "x" }, want: "not as Countersign writes it"},
+		"later end":            {after: func(a *created) { a.Spec.RequestExpiresAt.Time = noon.Add(5 * time.Hour) }, want: "not as Countersign writes it"},
+		"end within tolerance": {after: func(a *created) { a.Spec.RequestExpiresAt.Time = noon.Add(4*time.Hour + time.Second) }},
+		"no end":               {after: func(a *created) { a.Spec.RequestExpiresAt = nil }, want: "not as Countersign writes it"},
+		"approved already":     {ask: func(a *created) { add(a) }, want: "nobody can have decided yet"},
+		"with a decision":      {ask: func(a *created) { a.Spec.Decision = &v1alpha1.Decision{Verdict: "Approve"} }, want: "nobody can have decided yet"},
+		"its own reserved name": {ask: func(a *created) {
+			r := taskRequest(5)
+			r.Requester, r.Reasons = bot(), []v1alpha1.ApprovalReason{windowClosed}
+			a.Name = r.Name()
+		}},
+		"a name for less of it": {ask: func(a *created) {
+			r := taskRequest(5)
+			r.Requester, r.Reasons = bot(), []v1alpha1.ApprovalReason{windowClosed}
+			a.Name, a.Spec.Task.MaxActions = r.Name(), 4
+		}, want: "given by Countersign"},
 		"a reserved name":       {ask: func(a *created) { a.Name = "deploy-bot-run-0123456789abcdefghjk" }, want: "given by Countersign"},
 		"with a finalizer":      {ask: func(a *created) { a.Finalizers = []string{"x/y"} }, want: "finalizers"},
 		"with a base":           {ask: func(a *created) { a.Annotations = map[string]string{BaseAnnotation: "x"} }, want: "annotations"},
@@ -48,6 +58,7 @@ func TestOwnRequestForATask(t *testing.T) {
 		"both":                  {ask: func(a *created) { a.Spec.Action = &v1alpha1.RequestedAction{} }, want: "opened by Countersign"},
 		"a person":              {who: func(c *Caller) { *c = person("alice") }, want: "lets this user not ask"},
 		"no such task":          {terms: func(t *Terms) { *t = Terms{} }, want: "lets this user not ask"},
+		"no such task, and why": {terms: func(t *Terms) { *t = Terms{Why: "no policy names you"} }, want: "no policy names you"},
 		"nobody to ask":         {terms: func(t *Terms) { t.Requirements = nil }, want: "not who consents"},
 		"account without UID":   {who: func(c *Caller) { c.UID = "" }, want: "without a UID"},
 		"bound to no pod":       {who: func(c *Caller) { c.PodUID = "" }, terms: func(t *Terms) { t.BindTo = v1alpha1.BindToPod }, want: "no pod"},

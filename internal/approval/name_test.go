@@ -54,6 +54,7 @@ func TestNameDependsOnWhoAsksForWhat(t *testing.T) {
 		"token like pod":   func(r *Request) { r.BindTo, r.Requester.CredentialID = v1alpha1.BindToCredential, "pod-uid" },
 		"task":             func(r *Request) { *r = *taskRequest(5) },
 		"longer task":      func(r *Request) { *r = *taskRequest(6) },
+		"other reasons":    func(r *Request) { *r = *taskRequest(5); r.Reasons = nil },
 	} {
 		r := request(1)
 		change(r)

@@ -66,6 +66,9 @@ func Check(a *v1alpha1.ActionApproval, at Attempt, now time.Time) Verdict {
 	if v.Reason = foreign(&a.Spec, a.Namespace, &at); v.Reason != "" {
 		return v
 	}
+	if v.Reason = beyond(&a.Spec, &at); v.Reason != "" {
+		return v
+	}
 	v.Outcome = Refuse
 	if v.State != Approved {
 		v.Reason = ended(a, now)
@@ -143,17 +146,40 @@ func foreignAction(asked *v1alpha1.RequestedAction, at *Attempt) string {
 	return ""
 }
 
-// void says why what was approved is no longer what would happen.
-func void(a *v1alpha1.ActionApproval, at *Attempt) string {
-	for _, r := range a.Spec.Requirements {
+// beyond says what consent to a run of a task does not waive of what is in the way of an attempt: this attempt passes
+// under another approval or none, and the run goes on for others. Where a policy is not what it was, void says so.
+func beyond(spec *v1alpha1.ActionApprovalSpec, at *Attempt) string {
+	if spec.Task == nil || changedPolicy(spec, at) != "" {
+		return ""
+	}
+	return unnamed(spec, at)
+}
+
+func changedPolicy(spec *v1alpha1.ActionApprovalSpec, at *Attempt) string {
+	for _, r := range spec.Requirements {
 		if !slices.Contains(at.Policies, r.Policy) {
 			return "policy changed since approval: " + r.Policy.Name
 		}
 	}
+	return ""
+}
+
+func unnamed(spec *v1alpha1.ActionApprovalSpec, at *Attempt) string {
 	for _, reason := range at.Reasons {
-		if !slices.Contains(a.Spec.Reasons, reason) || a.Spec.Task != nil && !waivable(reason) {
+		if !slices.Contains(spec.Reasons, reason) || spec.Task != nil && !waivable(reason) {
 			return "not part of the approval: " + describe(reason)
 		}
+	}
+	return ""
+}
+
+// void says why what was approved is no longer what would happen.
+func void(a *v1alpha1.ActionApproval, at *Attempt) string {
+	if why := changedPolicy(&a.Spec, at); why != "" {
+		return why
+	}
+	if why := unnamed(&a.Spec, at); why != "" {
+		return why
 	}
 	if len(at.LostApprovers) > 0 {
 		return "an approver may not approve any more" // no names: the agent reads this

@@ -130,6 +130,7 @@ func TestCheckOfAKnownKeyWaivesOnlyTheUse(t *testing.T) {
 }
 
 func TestCheckOfATask(t *testing.T) {
+	freeze := v1alpha1.ApprovalReason{Type: "FreezeActive", Policy: "shop", Name: "year-end"}
 	for name, tc := range map[string]struct {
 		attempt func(*Attempt)
 		reasons []v1alpha1.ApprovalReason
@@ -141,8 +142,13 @@ func TestCheckOfATask(t *testing.T) {
 		"of another policy":     {attempt: func(at *Attempt) { at.TaskPolicy = "other" }, want: Foreign},
 		"no task":               {attempt: func(at *Attempt) { at.TaskPolicy, at.Task = "", "" }, want: Foreign},
 		"another namespace":     {attempt: func(at *Attempt) { at.Action.Namespace = "bank" }, want: Foreign},
-		"a guard never":         {reasons: []v1alpha1.ApprovalReason{{Type: "GuardViolated", Policy: "shop", Name: "small-steps"}}, want: Ends},
-		"out of scope never":    {reasons: []v1alpha1.ApprovalReason{{Type: "FieldOutOfScope", Policy: "shop"}}, want: Ends},
+		"a guard never":         {reasons: []v1alpha1.ApprovalReason{{Type: "GuardViolated", Policy: "shop", Name: "small-steps"}}, want: Foreign},
+		"out of scope never":    {reasons: []v1alpha1.ApprovalReason{{Type: "FieldOutOfScope", Policy: "shop"}}, want: Foreign},
+		"in a freeze unasked":   {attempt: func(at *Attempt) { at.Reasons = append(at.Reasons, freeze) }, want: Foreign},
+		"a changed policy":      {attempt: func(at *Attempt) { at.Policies[0].Hash = "p1:other" }, want: Ends},
+		"both":                  {attempt: func(at *Attempt) { at.Policies[0].Hash, at.Reasons = "p1:other", []v1alpha1.ApprovalReason{freeze} }, want: Ends},
+		"a lost approver":       {attempt: func(at *Attempt) { at.LostApprovers = []string{"alice"} }, want: Ends},
+		"a drifted object":      {attempt: func(at *Attempt) { at.Base, at.ChangedByAgent = "b1.x:y:z", true }, want: Admit},
 		"a freeze":              {reasons: []v1alpha1.ApprovalReason{{Type: "FreezeActive", Policy: "shop", Name: "year-end"}}, want: Admit},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,6 +3,7 @@ package approval
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -70,10 +71,22 @@ func (r *Request) Namespace() string {
 func (r *Request) Name() string {
 	who, to := requester(&r.Requester), r.bindTo()
 	if t := r.Task; t != nil {
-		subject := fmt.Sprintf("task %d:%s,%s/%s*%d", len(t.Policy), t.Policy, t.Namespace, t.Name, t.MaxActions)
-		return name(who, to, subject, r.Follows, t.Name)
+		return name(who, to, r.runSubject(), r.Follows, t.Name)
 	}
 	return name(who, to, r.Hash, r.Follows, targetName(r.Action))
+}
+
+// runSubject identifies what a request for a run is about. Runs that waive other reasons are other ones: one that has
+// begun outside of a window does not cover the freeze that comes.
+func (r *Request) runSubject() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "task %d:%s,%s/%s*%d", len(r.Task.Policy), r.Task.Policy, r.Task.Namespace, r.Task.Name, r.Task.MaxActions)
+	for _, reason := range r.Reasons {
+		for _, text := range []string{reason.Type, reason.Policy, reason.Task, reason.Name} {
+			fmt.Fprintf(&b, ",%d:%s", len(text), text)
+		}
+	}
+	return b.String()
 }
 
 // targetName is the name of what is acted upon, or the prefix of one that is generated.
