@@ -205,10 +205,11 @@ func (op *operator) addWebhooks(out io.Writer) error {
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
 	}
-	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Self: op.self}
+	cluster := &webhooks.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()}
+	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Cluster: cluster, Self: op.self}
 	actions := webhooks.ActionWebhook{
 		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,
-		Cluster: &webhooks.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()},
+		Cluster: cluster,
 	}
 	observer := actions
 	observer.ObserveOnly = true

@@ -26,6 +26,8 @@ const clockTolerance = 10 * time.Second
 type ApprovalWebhook struct {
 	// Approvals asks whether somebody may approve.
 	Approvals *Approvals
+	// Cluster tells the labels of the namespaces for which runs of tasks are asked for.
+	Cluster *Cluster
 	// Self is whom the operator acts as.
 	Self policy.Identity
 }
@@ -38,16 +40,21 @@ func (w *ApprovalWebhook) ValidateHandler() admission.Handler {
 	return admission.HandlerFunc(w.validate)
 }
 
-func (w *ApprovalWebhook) stamp(_ context.Context, r admission.Request) admission.Response {
-	if r.Operation != admissionv1.Update {
-		return admission.Allowed("")
-	}
+func (w *ApprovalWebhook) stamp(ctx context.Context, r admission.Request) admission.Response {
 	old, updated, err := decodeBoth(&r)
 	if err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
-	caller := approval.Caller{Actor: actorOf(r.UserInfo)}
-	if !approval.Stamp(old, updated, caller, w.Approvals.Clock.Now()) {
+	switch caller := w.caller(&r); {
+	case r.Operation == admissionv1.Create && !caller.Operator:
+		errs, err := w.stampCreate(ctx, &r, updated, caller)
+		if err != nil {
+			return admission.Errored(http.StatusInternalServerError, err)
+		}
+		if len(errs) > 0 {
+			return answer(errs, updated.Name)
+		}
+	case r.Operation != admissionv1.Update || !approval.Stamp(old, updated, caller, w.Approvals.Clock.Now()):
 		return admission.Allowed("")
 	}
 	stamped, err := json.Marshal(updated)
@@ -62,31 +69,42 @@ func (w *ApprovalWebhook) validate(ctx context.Context, r admission.Request) adm
 	if err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
-	caller := approval.Caller{Actor: actorOf(r.UserInfo), Operator: r.UserInfo.Username == w.Self.Username}
-	if set := w.Approvals.Registry.Set(); set != nil {
-		caller.Governed = set.Governs(caller.Actor)
-	}
+	caller := w.caller(&r)
 	// Only who gives a verdict is asked for the right to.
 	if len(updated.Spec.Decisions) > len(old.Spec.Decisions) {
 		if caller.MayApprove, err = w.Approvals.mayApprove(ctx, r.Namespace, caller.Actor); err != nil {
 			return admission.Errored(http.StatusInternalServerError, err)
 		}
 	}
-	return answer(w.problems(&r, old, updated, caller), updated.Name)
+	errs, err := w.problems(ctx, &r, old, updated, caller)
+	if err != nil {
+		return admission.Errored(http.StatusInternalServerError, err)
+	}
+	return answer(errs, updated.Name)
+}
+
+// caller is who writes, without the answer to whether they may approve.
+func (w *ApprovalWebhook) caller(r *admission.Request) approval.Caller {
+	caller := approval.Caller{Actor: actorOf(r.UserInfo), Operator: r.UserInfo.Username == w.Self.Username}
+	if set := w.Approvals.Registry.Set(); set != nil {
+		caller.Governed = set.Governs(caller.Actor)
+	}
+	return caller
 }
 
 // problems are what is wrong with a write of an approval.
-func (w *ApprovalWebhook) problems(r *admission.Request, old, updated *v1alpha1.ActionApproval, caller approval.Caller) field.ErrorList {
-	now := w.Approvals.Clock.Now()
+func (w *ApprovalWebhook) problems(
+	ctx context.Context, r *admission.Request, old, updated *v1alpha1.ActionApproval, caller approval.Caller,
+) (field.ErrorList, error) {
 	switch {
 	case r.SubResource != "" && caller.Operator, r.Operation == admissionv1.Create && caller.Operator:
-		return nil
+		return nil, nil
 	case r.SubResource != "":
-		return field.ErrorList{field.Forbidden(field.NewPath("status"), "only Countersign writes the status of approvals")}
+		return field.ErrorList{field.Forbidden(field.NewPath("status"), "only Countersign writes the status of approvals")}, nil
 	case r.Operation == admissionv1.Create:
-		return approval.ValidateCreate(updated, caller, approval.Terms{}, now, clockTolerance)
+		return w.validateCreate(ctx, r, updated, caller)
 	default:
-		return approval.ValidateUpdate(old, updated, caller, now, clockTolerance)
+		return approval.ValidateUpdate(old, updated, caller, w.Approvals.Clock.Now(), clockTolerance), nil
 	}
 }
 

@@ -83,16 +83,22 @@ type plea struct {
 	hasher  action.Hasher
 	consent policy.Consent
 	request approval.Request
-	// usedUp names the last approval for the action that has no use left: a new request follows it.
-	usedUp string
+	// base is that of the object now.
+	base approval.Base
+	// pending is the first request found that waits for people, settling the first approval whose uses are made, though
+	// one may come back in a moment.
+	pending, settling *v1alpha1.ActionApproval
+	// usedUp names the approvals for the same that have no use left: a new request follows the last of them.
+	usedUp []string
 }
 
 // Consult looks for an approval of an action whose decision asks for one, and changes the decision accordingly: it
 // passes, or says what to wait for.
 func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, hasher action.Hasher) error {
 	p := &plea{in: in, v: v, hasher: hasher, consent: v.decision.Consent()}
+	p.base = approval.BaseOf(in.Action, hasher)
 	p.request = a.requestFor(p)
-	known, err := a.ofRequester(ctx, p)
+	known, err := a.ofRequester(ctx, in.Action.Actor.Username)
 	if err != nil {
 		return err
 	}
@@ -102,35 +108,59 @@ func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, ha
 			return err
 		}
 	}
-	return a.open(ctx, p, known)
+	switch {
+	case p.pending != nil:
+		p.wait(p.pending)
+		return nil
+	case p.settling != nil:
+		p.settle(p.settling)
+		return nil
+	default:
+		return a.open(ctx, p, known)
+	}
 }
 
 // requestFor is what people are asked.
 func (a *Approvals) requestFor(p *plea) approval.Request {
 	r := approval.Request{
-		Action: p.in.Action, Hash: p.v.hash, Base: approval.BaseOf(p.in.Action, p.hasher), Requester: p.in.Action.Actor,
+		Requester: p.in.Action.Actor, Reasons: reasonsOf(&p.consent), Requirements: requirementsOf(&p.consent),
 		ValidFor: p.consent.ValidFor, RequestExpiresAfter: p.consent.RequestExpiresAfter, BindTo: p.consent.BindTo,
 		OperatorNamespace: a.OperatorNamespace,
 	}
-	for _, reason := range p.consent.Reasons {
-		r.Reasons = append(r.Reasons, v1alpha1.ApprovalReason{
+	if run := p.consent.Run; run != nil {
+		r.Task = &approval.Task{Policy: run.Policy, Name: run.Task, Namespace: run.Namespace, MaxActions: run.MaxActions}
+		return r
+	}
+	r.Action, r.Hash, r.Base = p.in.Action, p.v.hash, p.base
+	return r
+}
+
+func reasonsOf(c *policy.Consent) []v1alpha1.ApprovalReason {
+	var all []v1alpha1.ApprovalReason
+	for _, reason := range c.Reasons {
+		all = append(all, v1alpha1.ApprovalReason{
 			Type: string(reason.Type), Policy: reason.Policy, Task: reason.Task, Name: reason.Name,
 		})
 	}
-	for _, q := range p.consent.Requirements {
-		r.Requirements = append(r.Requirements, v1alpha1.StampedRequirement{
+	return all
+}
+
+func requirementsOf(c *policy.Consent) []v1alpha1.StampedRequirement {
+	var all []v1alpha1.StampedRequirement
+	for _, q := range c.Requirements {
+		all = append(all, v1alpha1.StampedRequirement{
 			Policy: v1alpha1.PolicyReference{Name: q.Policy, UID: q.PolicyUID, Hash: q.Hash},
 			Name:   q.Name, Approvers: q.Approvers, MinApprovals: q.MinApprovals,
 		})
 	}
-	return r
+	return all
 }
 
-// ofRequester lists the requester's approvals in all namespaces, as the cache knows them: those that expire first come
-// first, then by name, so that every replica takes the same one.
-func (a *Approvals) ofRequester(ctx context.Context, p *plea) ([]*v1alpha1.ActionApproval, error) {
+// ofRequester lists a requester's approvals in all namespaces, as the cache knows them: those for exact actions come
+// before those for runs, then those that expire first, then by name, so that every replica takes the same one.
+func (a *Approvals) ofRequester(ctx context.Context, username string) ([]*v1alpha1.ActionApproval, error) {
 	var list v1alpha1.ActionApprovalList
-	err := a.Cached.List(ctx, &list, client.MatchingFields{RequesterField: p.in.Action.Actor.Username})
+	err := a.Cached.List(ctx, &list, client.MatchingFields{RequesterField: username})
 	if err != nil {
 		return nil, fmt.Errorf("listing approvals: %w", err)
 	}
@@ -139,12 +169,28 @@ func (a *Approvals) ofRequester(ctx context.Context, p *plea) ([]*v1alpha1.Actio
 		all[i] = &list.Items[i]
 	}
 	slices.SortFunc(all, func(x, y *v1alpha1.ActionApproval) int {
-		return cmp.Or(expiry(x).Compare(expiry(y)), cmp.Compare(x.Name, y.Name))
+		return cmp.Or(compareScopes(x, y), expiry(x).Compare(expiry(y)), cmp.Compare(x.Name, y.Name))
 	})
 	return all, nil
 }
 
+// compareScopes puts what is for one action before what is for a run.
+func compareScopes(x, y *v1alpha1.ActionApproval) int {
+	switch forRun := x.Spec.Task != nil; {
+	case forRun == (y.Spec.Task != nil):
+		return 0
+	case forRun:
+		return 1
+	default:
+		return -1
+	}
+}
+
+// expiry is until when an approval can be used or, while it is pending, decided.
 func expiry(a *v1alpha1.ActionApproval) time.Time {
+	if a.Status.ExpiresAt != nil {
+		return a.Status.ExpiresAt.Time
+	}
 	if a.Spec.RequestExpiresAt == nil {
 		return time.Time{}
 	}
@@ -192,6 +238,12 @@ func (p *plea) admit(under *v1alpha1.ActionApproval) {
 func (p *plea) wait(pending *v1alpha1.ActionApproval) {
 	p.v.decision.Approval = nameOf(pending)
 	p.v.decision.Remedy.Ask = "approval " + nameOf(pending) + " is pending, repeat the same command once approved"
+}
+
+// settle says that the use of an approval is not settled yet.
+func (p *plea) settle(used *v1alpha1.ActionApproval) {
+	p.v.decision.Approval = nameOf(used)
+	p.v.decision.Remedy.Ask = "approval " + nameOf(used) + " is being used, repeat the same command in some seconds"
 }
 
 // refuse says why an approval does not help.

@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -28,7 +29,7 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		p.v.decision.Remedy.Ask = "the same command without dry run opens a request for approval"
 		return nil
 	}
-	switch seen, err := a.compare(ctx, p); {
+	switch seen, err := a.compare(ctx, p, p.request.Task != nil); {
 	case err != nil:
 		return err
 	case seen == objectStale:
@@ -46,7 +47,7 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		p.standing(found, now)
 		return nil
 	}
-	if why := a.bounded(p, known, now); why != "" {
+	if why := a.bounded(p.in.Action.Actor.Username, known, now); why != "" {
 		p.v.decision.Remedy.Ask = why
 		return nil
 	}
@@ -90,11 +91,16 @@ func (a *Approvals) locate(ctx context.Context, p *plea, now time.Time) (found *
 		}
 		return found
 	}
-	if p.usedUp == "" {
-		return p.request.Locate(get, now), failure
+	if len(p.usedUp) > 0 {
+		p.request.Follows = p.usedUp[0]
 	}
-	p.request.Follows = p.usedUp
-	return get(p.request.Name()), failure
+	for {
+		found = p.request.Locate(get, now)
+		if found == nil || !slices.Contains(p.usedUp, found.Name) {
+			return found, failure
+		}
+		p.request.Follows = found.Name
+	}
 }
 
 // find reads one approval, nil where there is none. One that has ended stays as it is, so that the cache will do: chains
@@ -113,7 +119,7 @@ func (a *Approvals) find(ctx context.Context, key client.ObjectKey) (*v1alpha1.A
 }
 
 // bounded says why no request may be opened now. An agent in a loop writes nothing after the first.
-func (a *Approvals) bounded(p *plea, known []*v1alpha1.ActionApproval, now time.Time) string {
+func (a *Approvals) bounded(username string, known []*v1alpha1.ActionApproval, now time.Time) string {
 	pending := 0
 	for _, k := range known {
 		if approval.Evaluate(k, now) == approval.Pending {
@@ -123,7 +129,7 @@ func (a *Approvals) bounded(p *plea, known []*v1alpha1.ActionApproval, now time.
 	if pending >= maxPending {
 		return fmt.Sprintf("%d requests of this account wait for people already, no further one is opened", pending)
 	}
-	if !a.limiter(p.in.Action.Actor.Username).TryAccept() {
+	if !a.limiter(username).TryAccept() {
 		return "this account opens requests too fast, repeat the same command in some seconds"
 	}
 	return ""

@@ -141,10 +141,10 @@ func TestPolicyWarnings(t *testing.T) {
 		replace []string
 		want    string
 	}{
-		"no task":           {[]string{base[strings.Index(base, "tasks:"):], ""}, "without a task everything that the policy governs is refused"},
-		"unused window":     {[]string{"changeWindows: {allowed: [nights]}\n", ""}, "window nights is defined but neither"},
-		"past window":       {[]string{`weekly: {days: [Mon], start: "22:00", end: "06:00"}`, `once: {from: "2020-01-01T00:00:00Z", to: "2020-01-02T00:00:00Z"}`}, "lies in the past"},
-		"field of later":    {[]string{"  scope:", "  budget: {maxActions: 1, per: 1h}\n  scope:"}, "not available in this version, the policy will not be Ready: spec.tasks[0].budget"},
+		"no task":        {[]string{base[strings.Index(base, "tasks:"):], ""}, "without a task everything that the policy governs is refused"},
+		"unused window":  {[]string{"changeWindows: {allowed: [nights]}\n", ""}, "window nights is defined but neither"},
+		"past window":    {[]string{`weekly: {days: [Mon], start: "22:00", end: "06:00"}`, `once: {from: "2020-01-01T00:00:00Z", to: "2020-01-02T00:00:00Z"}`}, "lies in the past"},
+		"field of later": {[]string{"  scope:", "  budget: {maxActions: 1, per: 1h}\n  scope:"}, "not available in this version, the policy will not be Ready: spec.tasks[0].budget"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

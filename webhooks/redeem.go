@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,14 +18,7 @@ import (
 
 // try asks one approval, read live. It says whether the decision is made.
 func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.ActionApproval) (bool, error) {
-	now := a.Clock.Now()
-	asked := candidate.Spec.Action
-	// What follows a deletion that was admitted shows another object, and comes when the approval is spent.
-	if candidate.Namespace != p.request.Namespace() {
-		return false, nil
-	}
-	follows := asked != nil && p.in.Action.Operation == v1alpha1.OperationDelete && asked.UID == p.in.Action.UID
-	if !follows && (asked == nil || asked.Hash != p.v.hash || approval.Evaluate(candidate, now).Terminal()) {
+	if candidate.Namespace != p.request.Namespace() || !p.concerns(candidate, a.Clock.Now()) {
 		return false, nil
 	}
 	for range maxConflicts {
@@ -69,32 +63,28 @@ func (a *Approvals) judge(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 	case approval.Foreign:
 		return false, nil
 	default:
-		return p.unusable(live, verdict, now), nil
+		p.unusable(live, verdict, now)
+		return false, nil
 	}
 }
 
-// unusable says what an approval means that is for the action, and does not let it pass. It says whether that answers.
-func (p *plea) unusable(live *v1alpha1.ActionApproval, verdict approval.Verdict, now time.Time) bool {
+// unusable notes an approval that is for the action and does not let it pass: another one may.
+func (p *plea) unusable(live *v1alpha1.ActionApproval, verdict approval.Verdict, now time.Time) {
 	switch {
 	case verdict.State == approval.Pending:
-		p.wait(live)
-		return true
-	case verdict.State != approval.Approved:
-		return false
+		p.pending = cmp.Or(p.pending, live)
+	case verdict.State != approval.Approved: // it has ended
 	case approval.Settling(live, now):
-		p.v.decision.Approval = nameOf(live)
-		p.v.decision.Remedy.Ask = "approval " + nameOf(live) + " is being used, repeat the same command in some seconds"
-		return true
+		p.settling = cmp.Or(p.settling, live)
 	default: // every use is made
-		p.usedUp = live.Name
-		return false
+		p.exhausted(live)
 	}
 }
 
 func (p *plea) attempt() approval.Attempt {
 	at := approval.Attempt{
 		Action: p.in.Action, Hash: p.v.hash, RequestID: p.v.request.ID, Reasons: p.request.Reasons,
-		TaskPolicy: p.v.decision.Policy, Task: p.v.decision.Task, Base: p.request.Base,
+		TaskPolicy: p.v.decision.Policy, Task: p.v.decision.Task, Base: p.base,
 	}
 	for _, q := range p.request.Requirements {
 		at.Policies = append(at.Policies, q.Policy)
@@ -125,7 +115,7 @@ func (a *Approvals) spend(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 // void ends an approval whose action would not be what was approved, unless the review itself is stale: then the API
 // server comes again.
 func (a *Approvals) void(ctx context.Context, p *plea, live *v1alpha1.ActionApproval, reason string) (bool, error) {
-	switch seen, err := a.compare(ctx, p); {
+	switch seen, err := a.compare(ctx, p, live.Spec.Task != nil); {
 	case err != nil:
 		return true, err
 	case seen == objectUnknown:
@@ -157,10 +147,10 @@ const (
 const staleAdvice = "the object changed while it was reviewed, repeat the same command"
 
 // compare reads whether the object is by now another one than the review shows: the API server reviews a copy first
-// that may be old. What is read live already is current.
-func (a *Approvals) compare(ctx context.Context, p *plea) (int, error) {
+// that may be old. What is read live already is current, and so is what a run of a task is about: no object.
+func (a *Approvals) compare(ctx context.Context, p *plea, run bool) (int, error) {
 	act := p.in.Action
-	if act.Operation != v1alpha1.OperationUpdate && act.Operation != v1alpha1.OperationDelete || act.Target != nil {
+	if run || act.Operation != v1alpha1.OperationUpdate && act.Operation != v1alpha1.OperationDelete || act.Target != nil {
 		return objectCurrent, nil
 	}
 	live, err := liveVersion(ctx, a.Live, act)
