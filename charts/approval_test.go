@@ -32,6 +32,13 @@ func TestApproval(t *testing.T) {
 	policy := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "asks"}, Spec: v1alpha1.AgentActionPolicySpec{
 		Enforcement: v1alpha1.Enforce, OutOfScope: v1alpha1.OutOfScopeRequireApproval,
 		Subjects: []v1alpha1.Subject{{Kind: v1alpha1.SubjectServiceAccount, Namespace: space, Name: "asker"}},
+		Tasks: []v1alpha1.Task{{
+			Name: "label",
+			Scope: v1alpha1.TaskScope{Fields: []string{"metadata.labels"}, ResourceRules: []v1alpha1.ResourceRule{
+				{APIGroups: []string{""}, Resources: []string{"configmaps"}, Operations: []v1alpha1.Operation{v1alpha1.OperationUpdate}},
+			}},
+			Approval: &v1alpha1.TaskApproval{When: v1alpha1.ApprovalAlways, Covers: v1alpha1.ApprovalCoversTask, MaxActions: 2},
+		}},
 	}}
 	eventually(t, "the policy", func(ctx context.Context) error { return client.IgnoreAlreadyExists(a.Create(ctx, policy)) })
 	wantInForce(t, a, "asks")
@@ -63,7 +70,28 @@ func TestApproval(t *testing.T) {
 		t.Fatalf("the person cannot approve: %v", err)
 	}
 	eventually(t, "the approved change", set)
+	testRunAhead(t, agent, judge, space)
 	operator.wantNothingForbidden(t)
+}
+
+// testRunAhead has the agent ask for a run of a task before it acts, with the rights of its role.
+func testRunAhead(t *testing.T, agent, judge client.Client, space string) {
+	t.Helper()
+	run := &v1alpha1.ActionApproval{ObjectMeta: metav1.ObjectMeta{Namespace: space, Name: "labels"}}
+	run.Spec.Task = &v1alpha1.RequestedTask{Policy: "asks", Name: "label"}
+	if err := agent.Create(t.Context(), run); err != nil {
+		t.Fatalf("the agent cannot ask for a run: %v", err)
+	}
+	verdict := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"decision":{"verdict":"Approve"}}}`))
+	if err := judge.Patch(t.Context(), run.DeepCopy(), verdict); err != nil {
+		t.Fatalf("the person cannot approve the run: %v", err)
+	}
+	for _, label := range []string{"one", "two"} {
+		eventually(t, "the change under the run", func(ctx context.Context) error {
+			settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: space, Name: "settings"}}
+			return agent.Patch(ctx, settings, client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"labels":{"`+label+`":"set"}}}`)))
+		})
+	}
 }
 
 func grant(namespace, role string, subject rbacv1.Subject) *rbacv1.RoleBinding {

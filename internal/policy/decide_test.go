@@ -74,7 +74,7 @@ func object(label, value string) map[string]any {
 // requestOfRun makes an action the creation of an approval.
 func requestOfRun(a *action.Action) {
 	a.Operation, a.Group, a.Resource, a.Kind = v1alpha1.OperationCreate, "countersign.dev", "actionapprovals", "ActionApproval"
-	a.Old = nil
+	a.Old, a.New = nil, map[string]any{"spec": map[string]any{"task": map[string]any{"policy": "p", "name": "roll-images"}}}
 }
 
 func with(a *action.Action, change func(*action.Action)) *action.Action {
@@ -311,6 +311,22 @@ governs: {excludeResourceRules: [{apiGroups: [apps], resources: [deployments], o
 			policies:    map[string]string{"p": subjects},
 			action:      with(update(), requestOfRun),
 			wantOutcome: Allow,
+		},
+		"asking for it with a verdict is reserved": {
+			policies: map[string]string{"p": subjects},
+			action: with(update(), func(a *action.Action) {
+				requestOfRun(a)
+				a.New["spec"].(map[string]any)["decisions"] = []any{map[string]any{"verdict": "Approve"}}
+			}),
+			wantOutcome: Deny, wantReasons: []string{"ReservedAction"},
+		},
+		"creating a request for an action is reserved": {
+			policies: map[string]string{"p": subjects},
+			action: with(update(), func(a *action.Action) {
+				requestOfRun(a)
+				a.New["spec"].(map[string]any)["action"] = map[string]any{}
+			}),
+			wantOutcome: Deny, wantReasons: []string{"ReservedAction"},
 		},
 		"asking for one in Countersign's own namespace is reserved": {
 			policies: map[string]string{"p": subjects},

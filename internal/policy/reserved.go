@@ -48,11 +48,14 @@ func justifies(a *action.Action) bool {
 	})
 }
 
-// requests says whether an action asks people for a run of a task. The webhook of approvals sees to it that it is the
-// requester's own request, and nothing else.
+// requests says whether an action asks people for a run of a task, and says nothing in their place. The webhook of
+// approvals sees to it that the rest is the requester's own request, and as Countersign writes it.
 func requests(a *action.Action) bool {
-	return a.Group == v1alpha1.GroupName && a.Resource == "actionapprovals" && a.Subresource == "" &&
-		a.Operation == v1alpha1.OperationCreate
+	if a.Group != v1alpha1.GroupName || a.Resource != "actionapprovals" || a.Subresource != "" || a.Operation != v1alpha1.OperationCreate {
+		return false
+	}
+	spec, _ := a.New["spec"].(map[string]any)
+	return spec["task"] != nil && spec["action"] == nil && spec["decision"] == nil && spec["decisions"] == nil
 }
 
 // neverGoverned says that an action is part of how every client works: recording events, asking for one's own
