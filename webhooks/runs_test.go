@@ -18,6 +18,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/approval"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
@@ -65,6 +67,7 @@ func TestRuns(t *testing.T) {
 		"a changed policy ends it":                  testRunOfChangedPolicy,
 		"taken back":                                testRunRevoked,
 		"forged":                                    testForgedRuns,
+		"named by the agent":                        testRunNamed,
 		"that nobody could grant":                   testHopelessRuns,
 		"asked for twice, and after a denial":       testRunAgain,
 		"deletions with all their reviews":          testRunOfDeletions,
@@ -361,9 +364,40 @@ status: {remaining: 9, conditions: [{type: Approved, status: "True", reason: App
 			t.Errorf("%s: the agent's patch passes", name)
 		}
 	}
+	wider := `{"spec":{"task":{"maxActions":9},"decision":{"verdict":"Approve"}}}`
+	if err := patch(t.Context(), e.person(t, "erin"), run, types.MergePatchType, wider); err == nil || !strings.Contains(err.Error(), "what was asked cannot be changed") {
+		t.Errorf("a person who grants more than was asked is answered by %v", err)
+	}
 	err = c.agent.Status().Patch(t.Context(), run.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(`{"status":{"remaining":9}}`)))
 	if err == nil {
 		t.Error("the agent writes the status")
+	}
+}
+
+// testRunNamed has an agent give its request the name that the operator would, and no other of that shape.
+func testRunNamed(t *testing.T, e *environment) {
+	c := newCrew(t, e, runs)
+	account := &corev1.ServiceAccount{}
+	allowed(t, e.admin.Get(t.Context(), client.ObjectKey{Namespace: c.namespace, Name: "agent"}, account))
+	request := approval.Request{
+		Task:      &approval.Task{Policy: c.policy.Name, Name: "set-data", Namespace: c.namespace, MaxActions: 3},
+		Requester: action.Actor{Username: c.agent.name, UID: string(account.UID)},
+		Reasons: []v1alpha1.ApprovalReason{
+			{Type: "ApprovalRequired", Policy: c.policy.Name, Task: "set-data"},
+			{Type: "ChangeWindowClosed", Policy: c.policy.Name, Task: "set-data", Name: "long-ago"},
+		},
+	}
+	_, err := ahead(t.Context(), c.agent, c.namespace, request.Name(), strings.Replace(c.setData(), "set-data", "set-data, maxActions: 2", 1))
+	if err == nil || !strings.Contains(err.Error(), "given by Countersign") {
+		t.Errorf("the name of a longer run is answered by %v", err)
+	}
+	run := c.ahead(t, request.Name())
+	approveRun(t, e, run)
+	for i := range 3 {
+		allowed(t, c.set(t.Context(), c.agent, i, "new"))
+	}
+	if next := c.asked(t, e, 3); next.Spec.Follows != run.Name {
+		t.Errorf("the next request follows %q, want %s", next.Spec.Follows, run.Name)
 	}
 }
 
