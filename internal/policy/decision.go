@@ -125,10 +125,10 @@ type Obstacle struct {
 // waivable says whether consent to a run of a task can take the obstacle away: it neither lies in the result of one
 // action nor outside of the task.
 func (o *Obstacle) waivable() bool {
-	switch o.Reason { //nolint:exhaustive // whatever else there is needs consent to the exact action
+	switch o.Reason {
 	case ChangeWindowClosed, FreezeActive, ApprovalRequired:
 		return o.Verdict == v1alpha1.RequireApproval
-	default:
+	default: // whatever else there is needs consent to the exact action
 		return false
 	}
 }

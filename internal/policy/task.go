@@ -99,7 +99,8 @@ func (c *compiler) compileCovers(a *v1alpha1.TaskApproval, t *task, at *field.Pa
 			t.maxActions = a.MaxActions
 		}
 	default:
-		c.fail(field.NotSupported(at.Child("covers"), a.Covers, []v1alpha1.ApprovalCovers{v1alpha1.ApprovalCoversAction, v1alpha1.ApprovalCoversTask}))
+		c.fail(field.NotSupported(at.Child("covers"), a.Covers,
+			[]v1alpha1.ApprovalCovers{v1alpha1.ApprovalCoversAction, v1alpha1.ApprovalCoversTask}))
 	}
 }
 
