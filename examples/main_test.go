@@ -49,7 +49,11 @@ func newCluster(t *testing.T) *cluster {
 	plane := controlplane.Shared(t)
 	c := &cluster{plane: plane, home: t.TempDir()}
 	c.must(t, "", "kubectl apply -f ../config/crd")
-	c.must(t, "", "kubectl wait --for=condition=Established --timeout=60s crd/agentactionpolicies.countersign.dev")
+	// kubectl wait fails on a definition that has no conditions yet.
+	within(t, "the definition to be established", func() (bool, string) {
+		output, err := c.try(t, "", "", "kubectl wait --for=condition=Established --timeout=60s crd/agentactionpolicies.countersign.dev")
+		return err == nil, output
+	})
 	c.operator = operatortest.Start(t, plane.Kubeconfig("admin"))
 	// Policies are validated from the moment at which the API server knows the webhook.
 	const impossible = `{apiVersion: countersign.dev/v1alpha1, kind: AgentActionPolicy, metadata: {name: impossible}, spec: {
