@@ -21,11 +21,17 @@ func (p *plea) concerns(candidate *v1alpha1.ActionApproval, now time.Time) bool 
 		// What follows a deletion that was admitted shows another object, and comes when the approval is spent.
 		return act.Operation == v1alpha1.OperationDelete && asked.UID == act.UID || asked.Hash == p.v.hash && !ended
 	}
-	if approval.Continuation(candidate, act, now) || !ended && isBeingDeleted(act) {
+	if isBeingDeleted(act) && (approval.Continuation(candidate, act, now) || !endedLongAgo(candidate, now)) {
 		return true // whatever is asked by now: the deletion has begun
 	}
 	asked, run := candidate.Spec.Task, p.request.Task
 	return !ended && asked != nil && run != nil && asked.Policy == run.Policy && asked.Name == run.Name
+}
+
+// endedLongAgo says whether the use of a deletion that goes on would be in the cache, if the approval had one: it may
+// have run out since, while the cache does not show the use yet.
+func endedLongAgo(candidate *v1alpha1.ActionApproval, now time.Time) bool {
+	return approval.Evaluate(candidate, now.Add(-time.Minute)).Terminal()
 }
 
 func isBeingDeleted(a *action.Action) bool {
