@@ -6,9 +6,10 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
 
-// Stamp does what the mutating webhook does to an update: it moves spec.decision of new to spec.decisions with the
+// Stamp does what the mutating webhook does to an update: it moves spec.decision of updated to spec.decisions with the
 // identity of the caller and the time, and takes spec.decision out of managedFields, so that the next person's apply
-// does not conflict. A verdict that repeats the caller's standing one is dropped. It says whether it changed new.
+// does not conflict. A verdict that repeats the caller's standing one is dropped, but for consent to
+// what has ended: ValidateUpdate then says so. It says whether it changed updated.
 //
 // It judges nothing: ValidateUpdate does, after every other webhook.
 func Stamp(old, updated *v1alpha1.ActionApproval, caller Caller, now time.Time) bool {
@@ -19,13 +20,20 @@ func Stamp(old, updated *v1alpha1.ActionApproval, caller Caller, now time.Time) 
 	updated.Spec.Decision = nil
 	disown(updated)
 	identity := caller.identity()
-	if last := lastOf(&old.Spec, &identity); last == nil || !repeats(decision, last) {
+	if adds(old, decision, &identity, now) {
 		updated.Spec.Decisions = append(updated.Spec.Decisions, v1alpha1.RecordedDecision{
 			Verdict: decision.Verdict, Comment: decision.Comment, Limits: decision.Limits.DeepCopy(),
 			Approver: identity, Time: stamp(now),
 		})
 	}
 	return true
+}
+
+// adds says whether a verdict is to be recorded: what repeats the last one of the same person is not, unless it is
+// consent that comes too late, which they should learn.
+func adds(old *v1alpha1.ActionApproval, d *v1alpha1.Decision, who *v1alpha1.ApproverIdentity, now time.Time) bool {
+	last := lastOf(&old.Spec, who)
+	return last == nil || !repeats(d, last) || d.Verdict == v1alpha1.VerdictApprove && Evaluate(old, now).Terminal()
 }
 
 // lastOf is the last verdict of a person, nil where there is none.

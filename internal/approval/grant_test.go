@@ -173,6 +173,26 @@ func TestStampDropsWhatRepeats(t *testing.T) {
 	}
 }
 
+func TestStampKeepsLateConsent(t *testing.T) {
+	for name, tc := range map[string]struct {
+		verdict v1alpha1.DecisionVerdict
+		want    int
+	}{"consent": {v1alpha1.VerdictApprove, 3}, "the denial again": {v1alpha1.VerdictDeny, 2}} {
+		t.Run(name, func(t *testing.T) {
+			a := build(t, request(2))
+			mustDecide(t, a, "alice", v1alpha1.VerdictApprove, noon)
+			mustDecide(t, a, "bob", v1alpha1.VerdictDeny, noon)
+			who := map[v1alpha1.DecisionVerdict]string{v1alpha1.VerdictApprove: "alice", v1alpha1.VerdictDeny: "bob"}[tc.verdict]
+			updated := a.DeepCopy()
+			updated.Spec.Decision = &v1alpha1.Decision{Verdict: tc.verdict}
+			Stamp(a, updated, person(who), noon)
+			if got := len(updated.Spec.Decisions); got != tc.want {
+				t.Errorf("%d recorded, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestStampDisownsTheDecision(t *testing.T) {
 	for name, tc := range map[string]struct{ fields, want string }{
 		"only the decision":    {`{"f:spec":{"f:decision":{"f:verdict":{}}}}`, ""},

@@ -188,7 +188,7 @@ func (p *play) decide(who string, verdict v1alpha1.DecisionVerdict, limit byte) 
 	p.tell("%s: %s for %s", who, verdict, validFor)
 	caller := modelCaller(who)
 	identity := caller.identity()
-	if last := lastOf(&p.a.Spec, &identity); last != nil && repeats(&d, last) {
+	if !adds(p.a, &d, &identity, p.now) {
 		if err := decide(p.a, caller, d, p.now); err != nil {
 			p.fail("a verdict that repeats: %v", err)
 		}
