@@ -7,8 +7,8 @@ import (
 )
 
 // Stamp does what the mutating webhook does to an update: it moves spec.decision of updated to spec.decisions with the
-// identity of the caller and the time, and takes spec.decision out of managedFields, so that the next person's apply
-// does not conflict. A verdict that repeats the caller's standing one is dropped, but for consent to
+// identity of the caller and the time, and forgets the manifest in which it came, so that the next person's apply
+// neither conflicts nor removes anything. A verdict that repeats the caller's standing one is dropped, but for consent to
 // what has ended: ValidateUpdate then says so. It says whether it changed updated.
 //
 // It judges nothing: ValidateUpdate does, after every other webhook.
@@ -18,7 +18,7 @@ func Stamp(old, updated *v1alpha1.ActionApproval, caller Caller, now time.Time) 
 		return false
 	}
 	updated.Spec.Decision = nil
-	disown(updated)
+	forgetManifest(updated)
 	identity := caller.identity()
 	if adds(old, decision, &identity, now) {
 		updated.Spec.Decisions = append(updated.Spec.Decisions, v1alpha1.RecordedDecision{

@@ -193,18 +193,24 @@ func TestStampKeepsLateConsent(t *testing.T) {
 	}
 }
 
-func TestStampDisownsTheDecision(t *testing.T) {
+func TestStampForgetsTheManifest(t *testing.T) {
 	for name, tc := range map[string]struct{ fields, want string }{
-		"only the decision":    {`{"f:spec":{"f:decision":{"f:verdict":{}}}}`, ""},
-		"and the spec itself":  {`{"f:spec":{".":{},"f:decision":{}}}`, `{"f:spec":{".":{}}}`},
-		"and something else":   {`{"f:metadata":{"f:labels":{}},"f:spec":{"f:decision":{}}}`, `{"f:metadata":{"f:labels":{}}}`},
-		"something else":       {`{"f:spec":{"f:decisions":{}}}`, `{"f:spec":{"f:decisions":{}}}`},
+		"only the decision":   {`{"f:spec":{"f:decision":{"f:verdict":{}}}}`, ""},
+		"and the spec itself": {`{"f:spec":{".":{},"f:decision":{}}}`, `{"f:spec":{".":{}}}`},
+		"and something else":  {`{"f:metadata":{"f:labels":{}},"f:spec":{"f:decision":{}}}`, `{"f:metadata":{"f:labels":{}}}`},
+		"what is recorded":    {`{"f:spec":{"f:decisions":{}}}`, ""},
+		"something else":      {`{"f:spec":{"f:validFor":{}}}`, `{"f:spec":{"f:validFor":{}}}`},
+		"what is applied": {
+			`{"f:metadata":{"f:annotations":{".":{},"f:kubectl.kubernetes.io/last-applied-configuration":{}}},"f:spec":{"f:decision":{}}}`,
+			`{"f:metadata":{"f:annotations":{".":{}}}}`,
+		},
 		"not readable":         {`{"f:spec":[]}`, `{"f:spec":[]}`},
 		"decision in metadata": {`{"f:metadata":{"f:decision":{}}}`, `{"f:metadata":{"f:decision":{}}}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			old := build(t, request(1))
 			updated := old.DeepCopy()
+			updated.Annotations = map[string]string{"kubectl.kubernetes.io/last-applied-configuration": "{}", "other": "kept"}
 			updated.ManagedFields = []metav1.ManagedFieldsEntry{{Manager: "kubectl", FieldsV1: metav1.NewFieldsV1(tc.fields)}, {Manager: "none"}}
 			updated.Spec.Decision = &v1alpha1.Decision{Verdict: v1alpha1.VerdictApprove}
 			Stamp(old, updated, person("alice"), noon)
@@ -216,6 +222,9 @@ func TestStampDisownsTheDecision(t *testing.T) {
 			}
 			if got != tc.want || updated.ManagedFields[len(updated.ManagedFields)-1].Manager != "none" {
 				t.Errorf("got %s, want %s", got, tc.want)
+			}
+			if diff := cmp.Diff(map[string]string{"other": "kept"}, updated.Annotations); diff != "" {
+				t.Errorf("annotations (-want +got):\n%s", diff)
 			}
 		})
 	}

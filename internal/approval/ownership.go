@@ -9,14 +9,26 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
 
-// disown takes spec.decision, with all below it, out of managedFields. An owner of nothing else goes as a whole.
-func disown(a *v1alpha1.ActionApproval) {
+// lastApplied is the annotation in which client-side apply keeps the manifest.
+const lastApplied = "kubectl.kubernetes.io/last-applied-configuration"
+
+// nobodys are the fields that nobody owns, however they have written a verdict: else the next person's apply would
+// conflict, or take away what their manifest does not hold.
+var nobodys = [][]string{
+	{"f:spec", "f:decision"},
+	{"f:spec", "f:decisions"},
+	{"f:metadata", "f:annotations", "f:" + lastApplied},
+}
+
+// forgetManifest makes an approval as if no manifest had been applied to it. An owner of nothing else goes as a whole.
+func forgetManifest(a *v1alpha1.ActionApproval) {
+	delete(a.Annotations, lastApplied)
 	a.ManagedFields = slices.DeleteFunc(slices.Clone(a.ManagedFields), func(e metav1.ManagedFieldsEntry) bool {
-		fields, found := withoutDecision(e.FieldsV1)
+		fields, found := disown(e.FieldsV1)
 		return found && len(fields) == 0
 	})
 	for i := range a.ManagedFields {
-		fields, found := withoutDecision(a.ManagedFields[i].FieldsV1)
+		fields, found := disown(a.ManagedFields[i].FieldsV1)
 		if !found {
 			continue
 		}
@@ -26,26 +38,33 @@ func disown(a *v1alpha1.ActionApproval) {
 	}
 }
 
-// withoutDecision is a set of fields without spec.decision, and whether it held it.
-func withoutDecision(set *metav1.FieldsV1) (fields map[string]json.RawMessage, found bool) {
-	if set == nil {
+// disown is a set of fields without those that are nobody's, and whether it held any.
+func disown(set *metav1.FieldsV1) (fields map[string]any, found bool) {
+	if set == nil || json.Unmarshal(set.GetRawBytes(), &fields) != nil {
 		return nil, false
 	}
-	var spec map[string]json.RawMessage
-	if json.Unmarshal(set.GetRawBytes(), &fields) != nil || json.Unmarshal(fields["f:spec"], &spec) != nil {
-		return nil, false
+	for _, path := range nobodys {
+		found = remove(fields, path) || found
 	}
-	if _, found = spec["f:decision"]; !found {
-		return fields, false
+	return fields, found
+}
+
+// remove takes a field with all below it out of a set of fields, and what held nothing else. It says whether the set
+// held the field.
+func remove(fields map[string]any, path []string) bool {
+	below, held := fields[path[0]]
+	if !held {
+		return false
 	}
-	delete(spec, "f:decision")
-	raw, err := json.Marshal(spec)
-	if err != nil {
-		return nil, false
+	if len(path) > 1 {
+		within, _ := below.(map[string]any)
+		if !remove(within, path[1:]) {
+			return false
+		}
+		if len(within) > 0 {
+			return true
+		}
 	}
-	fields["f:spec"] = raw
-	if len(spec) == 0 {
-		delete(fields, "f:spec")
-	}
-	return fields, true
+	delete(fields, path[0])
+	return true
 }
