@@ -11,7 +11,6 @@ import (
 	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/tools/events"
-	"k8s.io/client-go/util/flowcontrol"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -34,9 +33,10 @@ type Approvals struct {
 	Recorder          events.EventRecorder
 	Clock             clock.PassiveClock
 
-	// mu guards limiters.
-	mu       sync.Mutex
-	limiters map[string]flowcontrol.PassiveRateLimiter
+	// mu guards paces.
+	mu sync.Mutex
+	// paces of requesters, by user name.
+	paces map[string]*pace
 }
 
 // Fields by which approvals are found. The API server selects by them, too; a cache needs indexes of these names.
@@ -65,16 +65,8 @@ func ByRequester(o client.Object) []string {
 	return []string{a.Spec.Requester.Username}
 }
 
-const (
-	// maxPending is how many requests of one requester may wait for people.
-	maxPending = 20
-	// openingRate and openingBurst bound how fast one requester opens requests, a second.
-	openingRate, openingBurst = 0.2, 5
-	// maxLimiters bounds the memory for limiters; beyond it all begin anew.
-	maxLimiters = 10_000
-	// maxConflicts is how often a use is tried again that others came before.
-	maxConflicts = 8
-)
+// maxConflicts is how often a use is tried again that others came before.
+const maxConflicts = 8
 
 // plea is an action that needs consent, on its way through the approvals.
 type plea struct {

@@ -9,7 +9,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/util/flowcontrol"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -47,7 +46,7 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		p.standing(found, now)
 		return nil
 	}
-	if why := a.bounded(p.in.Action.Actor.Username, known, now); why != "" {
+	if why := a.bounded(p.in.Action.Actor.Username, client.ObjectKey{Namespace: p.request.Namespace(), Name: p.request.Name()}, known, now); why != "" {
 		p.v.decision.Remedy.Ask = why
 		return nil
 	}
@@ -116,35 +115,6 @@ func (a *Approvals) find(ctx context.Context, key client.ObjectKey) (*v1alpha1.A
 		return nil, client.IgnoreNotFound(err)
 	}
 	return found, nil
-}
-
-// bounded says why no request may be opened now. An agent in a loop writes nothing after the first.
-func (a *Approvals) bounded(username string, known []*v1alpha1.ActionApproval, now time.Time) string {
-	pending := 0
-	for _, k := range known {
-		if approval.Evaluate(k, now) == approval.Pending {
-			pending++
-		}
-	}
-	if pending >= maxPending {
-		return fmt.Sprintf("%d requests of this account wait for people already, no further one is opened", pending)
-	}
-	if !a.limiter(username).TryAccept() {
-		return "this account opens requests too fast, repeat the same command in some seconds"
-	}
-	return ""
-}
-
-func (a *Approvals) limiter(username string) flowcontrol.PassiveRateLimiter {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.limiters == nil || len(a.limiters) >= maxLimiters {
-		a.limiters = map[string]flowcontrol.PassiveRateLimiter{}
-	}
-	if a.limiters[username] == nil {
-		a.limiters[username] = flowcontrol.NewTokenBucketPassiveRateLimiter(openingRate, openingBurst)
-	}
-	return a.limiters[username]
 }
 
 // create opens the request. Where another replica was first, that one is it.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -74,7 +75,7 @@ func (w *ApprovalWebhook) validateCreate(
 	if len(errs) > 0 {
 		return errs, nil
 	}
-	why, err := w.Approvals.untimely(ctx, terms.Request(created, caller.Actor), r.DryRun != nil && *r.DryRun)
+	why, err := w.Approvals.untimely(ctx, terms.Request(created, caller.Actor), created.Name, r.DryRun != nil && *r.DryRun)
 	if why != "" {
 		errs = append(errs, field.Forbidden(taskPath, why))
 	}
@@ -109,7 +110,7 @@ func (w *ApprovalWebhook) terms(
 
 // untimely says why a run cannot be asked for now, empty where it can. It counts as an opened request, as those do that
 // follow from refusals.
-func (a *Approvals) untimely(ctx context.Context, asked *approval.Request, dryRun bool) (string, error) {
+func (a *Approvals) untimely(ctx context.Context, asked *approval.Request, name string, dryRun bool) (string, error) {
 	known, err := a.ofRequester(ctx, asked.Requester.Username)
 	if err != nil {
 		return "", err
@@ -127,5 +128,5 @@ func (a *Approvals) untimely(ctx context.Context, asked *approval.Request, dryRu
 	if dryRun {
 		return "", nil
 	}
-	return a.bounded(asked.Requester.Username, known, now), nil
+	return a.bounded(asked.Requester.Username, client.ObjectKey{Namespace: asked.Namespace(), Name: name}, known, now), nil
 }
