@@ -1,6 +1,7 @@
 package webhooks_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -86,6 +87,29 @@ func TestStatusOfApprovals(t *testing.T) {
 	allowed(t, erin.Update(t.Context(), changed))
 	if diff := cmp.Diff(before.Status, s.read(t).Status); diff != "" {
 		t.Errorf("the status has changed (-before +after):\n%s", diff)
+	}
+}
+
+// TestWords has an agent and a person write what would be shown as something else.
+func TestWords(t *testing.T) {
+	s := newEnvironment(t).scene(t, asks)
+	erin := s.person(t, "erin")
+	for name, tc := range map[string]struct{ words, want string }{
+		"an escape":     {`\u001b[2K`, "should match"},
+		"right to left": {`do not \u202eevorppa`, `no invisible characters such as U\+202E`},
+		"hidden tags":   {`ok\udb40\udc41`, `no invisible characters such as U\+E0041`},
+		"a line":        {`ok\u2028Approved-By: boss`, `no invisible characters such as U\+2028`},
+		"too much":      {strings.Repeat("x", 513), "may not be more than 512"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			justification := `{"spec":{"justification":"` + tc.words + `"}}`
+			checkRefusal(t, patch(t.Context(), s.agent, s.request, types.MergePatchType, justification), tc.want)
+			comment := `{"spec":{"decision":{"verdict":"Approve","comment":"` + tc.words + `"}}}`
+			checkRefusal(t, patch(t.Context(), erin, s.request, types.MergePatchType, comment), tc.want)
+		})
+	}
+	if a := s.read(t); a.Spec.Justification != "" || len(a.Spec.Decisions) != 0 {
+		t.Errorf("stored are %q and %+v", a.Spec.Justification, a.Spec.Decisions)
 	}
 }
 

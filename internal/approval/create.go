@@ -68,6 +68,7 @@ func ValidateCreate(
 ) field.ErrorList {
 	v := judge{old: &v1alpha1.ActionApproval{}, updated: created, caller: caller, now: now, tolerance: tolerance}
 	v.metadata()
+	v.legible(created.Spec.Justification, specPath.Child("justification"))
 	if IsReserved(created.Name) && !terms.names(created, &caller) {
 		v.forbid(field.NewPath("metadata", "name"), "names that end in a hash are given by Countersign")
 	}

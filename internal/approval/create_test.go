@@ -50,6 +50,7 @@ func TestOwnRequestForATask(t *testing.T) {
 			r.Requester, r.Reasons = bot(), []v1alpha1.ApprovalReason{windowClosed}
 			a.Name, a.Spec.Task.MaxActions = r.Name(), 4
 		}, want: "given by Countersign"},
+		"with unseen reasons":   {ask: func(a *created) { a.Spec.Justification = "\u202e" }, want: "no invisible characters"},
 		"a reserved name":       {ask: func(a *created) { a.Name = "deploy-bot-run-0123456789abcdefghjk" }, want: "given by Countersign"},
 		"with a finalizer":      {ask: func(a *created) { a.Finalizers = []string{"x/y"} }, want: "finalizers"},
 		"with a base":           {ask: func(a *created) { a.Annotations = map[string]string{BaseAnnotation: "x"} }, want: "annotations"},

@@ -312,6 +312,28 @@ func TestJustification(t *testing.T) {
 	}
 }
 
+func TestWordsAreLegible(t *testing.T) {
+	for name, tc := range map[string]struct{ words, want string }{
+		"plain":             {"Grüße, 日本語, עברית \U0001f469\u200d\U0001f692", ""},
+		"right to left":     {"do not \u202eevorppa", "no invisible characters such as U+202E"},
+		"isolate":           {"\u2066", "no invisible characters such as U+2066"},
+		"tags":              {"ok\U000e0041", "no invisible characters such as U+E0041"},
+		"line separator":    {"ok\u2028Approved-By: boss", "no invisible characters such as U+2028"},
+		"byte order mark":   {"\ufeff", "no invisible characters such as U+FEFF"},
+		"no-break space":    {"10\u00a0h", ""},
+		"joined characters": {"\u0915\u094d\u200d", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old := pendingApproval(t)
+			justified := old.DeepCopy()
+			justified.Spec.Justification = tc.words
+			checkError(t, ValidateUpdate(old, justified, Caller{Actor: bot()}, noon, time.Second).ToAggregate(), tc.want)
+			d := v1alpha1.Decision{Verdict: v1alpha1.VerdictApprove, Comment: tc.words}
+			checkError(t, decide(old, person("alice"), d, noon), tc.want)
+		})
+	}
+}
+
 func TestOperatorDropsTheDiffOfWhatHasEnded(t *testing.T) {
 	operator := Caller{Operator: true}
 	for name, tc := range map[string]struct {

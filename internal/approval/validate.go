@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -80,6 +81,7 @@ func (v *judge) justification() {
 	at := specPath.Child("justification")
 	switch {
 	case v.old.Spec.Justification == v.updated.Spec.Justification:
+		return
 	case !isRequester(&v.caller.Actor, v.old.Spec.Requester):
 		v.forbid(at, "only the requester justifies the request")
 	case len(v.old.Spec.Decisions) > 0 || len(v.updated.Spec.Decisions) > 0:
@@ -87,7 +89,22 @@ func (v *judge) justification() {
 	case Evaluate(v.old, v.now) != Pending:
 		v.forbid(at, "the request is not pending any more")
 	}
+	v.legible(v.updated.Spec.Justification, at)
 }
+
+// legible refuses characters that nobody sees and that change how the rest is shown: what people read to decide must be
+// what stands there. The schema refuses control characters.
+func (v *judge) legible(text string, at *field.Path) {
+	for _, r := range text {
+		if unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) && r != zeroWidthJoiner && r != zeroWidthNonJoiner {
+			v.forbid(at, "no invisible characters such as %U", r)
+			return
+		}
+	}
+}
+
+// Some scripts and emoji need these.
+const zeroWidthJoiner, zeroWidthNonJoiner = '\u200d', '\u200c'
 
 // decisions allows one new verdict, the caller's, after those that stood there.
 func (v *judge) decisions() {
@@ -132,6 +149,7 @@ func (v *judge) decision(d *v1alpha1.RecordedDecision, at *field.Path) {
 	if len(v.old.Spec.Decisions) >= maxDecisions-1 && d.Verdict == v1alpha1.VerdictApprove {
 		v.forbid(at, "too many verdicts: the last place is kept to refuse or to take back")
 	}
+	v.legible(d.Comment, at.Child("comment"))
 	v.timely(d.Verdict, at.Child("verdict"))
 	v.limits(d, at.Child("limits"))
 }
