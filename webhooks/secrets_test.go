@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"testing"
@@ -95,6 +96,8 @@ func leaks(c *canaries) map[string]leak {
 	kept := func(s *scene) client.Object { return secret(s.namespace, nil) }
 	web := func(s *scene) client.Object { return deployment(s.namespace, "web") }
 	created := map[string]string{"new": c.plant("created data")}
+	manifest := fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: applied, annotations: {"example.com/credential": %s}}, stringData: {key: %s}}`,
+		c.plant("applied annotation"), c.plant("applied stringData"))
 	old, next, more := c.plant("old data"), c.plant("new data"), c.plant("stringData")
 	return map[string]leak{
 		"create": {none, func(ctx context.Context, s *scene, dryRun ...string) error {
@@ -104,6 +107,18 @@ func leaks(c *canaries) map[string]leak {
 			fmt.Sprintf(`{"data":{"key":%q},"stringData":{"more":%q}}`, base64.StdEncoding.EncodeToString([]byte(next)), more))},
 		"delete": {stored(map[string]string{"key": c.plant("deleted data")}), func(ctx context.Context, s *scene, dryRun ...string) error {
 			return s.agent.Delete(ctx, kept(s), &client.DeleteOptions{DryRun: dryRun})
+		}},
+		"apply": {none, func(ctx context.Context, s *scene, dryRun ...string) error {
+			args := []string{"apply", "-f", "-", "--namespace", s.namespace}
+			if len(dryRun) > 0 {
+				args = append(args, "--dry-run=server")
+			}
+			apply := exec.CommandContext(ctx, s.plane.Binaries().Kubectl, args...)
+			apply.Env, apply.Stdin = append(os.Environ(), "KUBECONFIG="+s.agent.kubeconfig), strings.NewReader(manifest)
+			if output, err := apply.CombinedOutput(); err != nil {
+				return fmt.Errorf("%w: %s", err, output)
+			}
+			return nil
 		}},
 		"environment": {none, of(web, types.StrategicMergePatchType, fmt.Sprintf(
 			`{"spec":{"template":{"spec":{"containers":[{"name":"web","env":[{"name":"KEY","value":%q}]}]}}}}`, c.plant("environment")))},
