@@ -38,6 +38,8 @@ type scene struct {
 	namespace string
 	agent     *identity
 	request   *v1alpha1.ActionApproval
+	// taken is a file with the request as somebody has read it.
+	taken string
 }
 
 func (e *environment) scene(t *testing.T, spec string) *scene {
@@ -170,7 +172,7 @@ func TestDeciders(t *testing.T) {
 		},
 		"the denial once more": {policy: asks, before: []string{"erin Deny", "Denied"}, who: "erin", verdict: "Deny"},
 		"once more after expired": {
-			policy: strings.Replace(soon, "2s}", "2s, requirements: [{name: two, minApprovals: 2}]}", 1), before: []string{"erin Approve", "Expired"},
+			policy: strings.Replace(soon, "2s}", "5s, requirements: [{name: two, minApprovals: 2}]}", 1), before: []string{"erin Approve", "Expired"},
 			who: "erin", wantRefusal: "has ended: Expired",
 		},
 		"approved after denied":  {policy: asks, before: []string{"erin Deny", "Denied"}, who: "frank", wantRefusal: "has ended: Denied"},

@@ -70,42 +70,72 @@ func editor(t *testing.T) string {
 	return path
 }
 
+// write gives the verdict Approve by one route.
+type write = func(s *scene, t *testing.T, who *identity) error
+
+func (s *scene) run(t *testing.T, who *identity, args ...string) error {
+	t.Helper()
+	_, err := s.kubectl(t, who, args...)
+	return err
+}
+
+func patched(s *scene, t *testing.T, who *identity) error {
+	return s.run(t, who, "patch", "aa", s.request.Name, "--type=merge", "-p", `{"spec":{"decision":{"verdict":"Approve","comment":"fine"}}}`)
+}
+
+func edited(s *scene, t *testing.T, who *identity) error {
+	_, err := s.kubectlWith(t, []string{"KUBE_EDITOR=" + editor(t)}, who, "edit", "aa", s.request.Name)
+	return err
+}
+
+func applied(s *scene, t *testing.T, who *identity) error {
+	return s.run(t, who, "apply", "-f", file(t, s.mailbox()))
+}
+
+func appliedWhole(s *scene, t *testing.T, who *identity) error {
+	return s.run(t, who, "apply", "-f", file(t, s.whole(t, who)))
+}
+
+func appliedSame(s *scene, t *testing.T, who *identity) error {
+	return s.run(t, who, "apply", "-f", s.same(t, who))
+}
+
+func serverSide(s *scene, t *testing.T, who *identity) error {
+	return s.run(t, who, "apply", "--server-side", "-f", file(t, s.mailbox()))
+}
+
+func serverSideWhole(s *scene, t *testing.T, who *identity) error {
+	return s.run(t, who, "apply", "--server-side", "-f", file(t, s.whole(t, who, "managedFields", "resourceVersion")))
+}
+
+func serverSideSame(s *scene, t *testing.T, who *identity) error {
+	return s.run(t, who, "apply", "--server-side", "-f", s.same(t, who))
+}
+
+func replaced(s *scene, t *testing.T, who *identity) error {
+	return s.run(t, who, "replace", "-f", file(t, s.whole(t, who)))
+}
+
+// same is the file that the first has taken, which shows nobody's verdict but theirs.
+func (s *scene) same(t *testing.T, who *identity) string {
+	t.Helper()
+	if s.taken == "" {
+		s.taken = file(t, s.whole(t, who, "managedFields", "resourceVersion"))
+	}
+	return s.taken
+}
+
 // TestVerdictWrites has three people consent one after another by every route that kubectl has.
 func TestVerdictWrites(t *testing.T) {
 	e := newEnvironment(t)
-	type write = func(t *testing.T, s *scene, who *identity) error
-	run := func(s *scene, t *testing.T, who *identity, args ...string) error {
-		_, err := s.kubectl(t, who, args...)
-		return err
-	}
-	patched := func(t *testing.T, s *scene, who *identity) error {
-		return run(s, t, who, "patch", "aa", s.request.Name, "--type=merge", "-p", `{"spec":{"decision":{"verdict":"Approve","comment":"fine"}}}`)
-	}
-	edited := func(t *testing.T, s *scene, who *identity) error {
-		_, err := s.kubectlWith(t, []string{"KUBE_EDITOR=" + editor(t)}, who, "edit", "aa", s.request.Name)
-		return err
-	}
-	applied := func(t *testing.T, s *scene, who *identity) error {
-		return run(s, t, who, "apply", "-f", file(t, s.mailbox()))
-	}
-	appliedWhole := func(t *testing.T, s *scene, who *identity) error {
-		return run(s, t, who, "apply", "-f", file(t, s.whole(t, who)))
-	}
-	serverSide := func(t *testing.T, s *scene, who *identity) error {
-		return run(s, t, who, "apply", "--server-side", "-f", file(t, s.mailbox()))
-	}
-	serverSideWhole := func(t *testing.T, s *scene, who *identity) error {
-		return run(s, t, who, "apply", "--server-side", "-f", file(t, s.whole(t, who, "managedFields", "resourceVersion")))
-	}
-	replaced := func(t *testing.T, s *scene, who *identity) error {
-		return run(s, t, who, "replace", "-f", file(t, s.whole(t, who)))
-	}
 	for name, writes := range map[string][3]write{
 		"patch":                       {patched, patched, patched},
 		"edit":                        {edited, edited, edited},
 		"apply":                       {applied, applied, applied},
 		"apply the whole":             {appliedWhole, appliedWhole, appliedWhole},
 		"apply the whole and less":    {appliedWhole, applied, appliedWhole},
+		"apply the same":              {appliedSame, appliedSame, appliedSame},
+		"server-side apply the same":  {serverSideSame, serverSideSame, serverSideSame},
 		"apply and edit":              {applied, edited, applied},
 		"server-side apply":           {serverSide, serverSide, serverSide},
 		"server-side apply the whole": {serverSideWhole, serverSideWhole, serverSideWhole},
@@ -119,11 +149,11 @@ func TestVerdictWrites(t *testing.T) {
 			var want []string
 			for i, person := range []string{"erin", "frank", "grace"} {
 				who := s.person(t, person)
-				allowed(t, writes[i](t, s, who))
+				allowed(t, writes[i](s, t, who))
 				want = append(want, person+" Approve fine")
 				s.checkRecorded(t, want)
 				// A second time adds nothing.
-				allowed(t, writes[i](t, s, who))
+				allowed(t, writes[i](s, t, who))
 				s.checkRecorded(t, want)
 			}
 			waitState(t, e, s.request, "Approved")
