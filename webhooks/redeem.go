@@ -86,8 +86,8 @@ func (p *plea) attempt() approval.Attempt {
 		Action: p.in.Action, Hash: p.v.hash, RequestID: p.v.request.ID, Reasons: p.request.Reasons,
 		TaskPolicy: p.v.decision.Policy, Task: p.v.decision.Task, Base: p.base,
 	}
-	for _, q := range p.request.Requirements {
-		at.Policies = append(at.Policies, q.Policy)
+	for _, now := range p.v.decision.ConsentStates() {
+		at.Policies = append(at.Policies, v1alpha1.PolicyReference{Name: now.Policy, UID: now.PolicyUID, Hash: now.Hash})
 	}
 	return at
 }

@@ -114,6 +114,23 @@ func (d *Decision) Consent() Consent {
 	return c
 }
 
+// ConsentState is what consent under one policy depends on, at the moment of a decision.
+type ConsentState struct {
+	Policy, PolicyUID string
+	// Hash is that of Policy.ConsentHash.
+	Hash string
+}
+
+// ConsentStates are those of all policies that govern the action, whether they ask or not: what was asked for in a
+// closed window is still good when that has opened.
+func (d *Decision) ConsentStates() []ConsentState {
+	states := make([]ConsentState, len(d.Policies))
+	for i, p := range d.Policies {
+		states[i] = ConsentState{Policy: p.Name, PolicyUID: p.UID, Hash: p.ConsentHash(d.taskOf(p))}
+	}
+	return states
+}
+
 func (d *Decision) policy(name string) *Policy {
 	for _, p := range d.Policies {
 		if p.Name == name {
