@@ -3,11 +3,14 @@ package webhooks_test
 import (
 	"context"
 	"flag"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -31,7 +34,7 @@ func TestExactlyOnce(t *testing.T) {
 		allowed(t, decide(t.Context(), erin, a, "Approve"))
 		allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
 		before := web.Generation
-		passed := inParallel(parallel, func(int) error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
+		passed := atOnce(parallel, func(int) error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 		waitState(t, e, a, "Spent")
 		allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(web), web))
 		if passed == 0 || web.Generation != before+1 || *web.Spec.Replicas != 5 || len(a.Status.Uses) != 1 {
@@ -43,8 +46,8 @@ func TestExactlyOnce(t *testing.T) {
 	t.Logf("%d rounds of %d requests", *rounds, parallel)
 }
 
-// inParallel does the same n times at once, and returns how often it succeeded.
-func inParallel(n int, act func(i int) error) int {
+// atOnce does the same n times at once, and returns how often it succeeded.
+func atOnce(n int, act func(i int) error) int {
 	results := make([]error, n)
 	start := make(chan struct{})
 	var group sync.WaitGroup
@@ -193,4 +196,56 @@ windows:
 - {name: always, once: {from: "2020-01-01T00:00:00Z", to: "2099-01-01T00:00:00Z"}}
 freezes:
 - {window: always, reason: Year-end close}
+`
+
+// TestExactlyAsOften has an agent do fifty things at once under a run of its task that allows five, again and again, before
+// three replicas.
+func TestExactlyAsOften(t *testing.T) {
+	const parallel, most = 50, 5
+	e, _ := newReplicated(t, 3)
+	namespace, agent, _ := governed(t, e, strings.ReplaceAll(fleetTask, "MOST", strconv.Itoa(most)))
+	erin := e.person(t, "erin")
+	fleet := make([]*appsv1.Deployment, parallel)
+	for i := range fleet {
+		fleet[i] = deployment(namespace, fmt.Sprintf("web-%d", i))
+		fleet[i].Spec.Replicas = new(int32(0))
+		allowed(t, e.admin.Create(t.Context(), fleet[i]))
+	}
+	image := func(round, i int) error {
+		body := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:r%d"}]}}}}`, round)
+		return patch(t.Context(), agent, fleet[i], types.StrategicMergePatchType, body)
+	}
+	for round := range *rounds {
+		a := asked(t, e, namespace, func() error { return image(round, 0) })
+		allowed(t, decide(t.Context(), erin, a, "Approve"))
+		passed := atOnce(parallel, func(i int) error { return image(round, i) })
+		waitState(t, e, a, "Spent")
+		changed := 0
+		var list appsv1.DeploymentList
+		allowed(t, e.admin.List(t.Context(), &list, client.InNamespace(namespace)))
+		for i := range list.Items {
+			if list.Items[i].Spec.Template.Spec.Containers[0].Image == fmt.Sprintf("web:r%d", round) {
+				changed++
+			}
+		}
+		if passed != most || changed != most || len(a.Status.Uses) != most {
+			t.Fatalf("round %d: %d passed and %d were changed, with %d uses, of %d", round, passed, changed, len(a.Status.Uses), most)
+		}
+	}
+}
+
+// fleetTask has people consent to runs of MOST changes of images.
+const fleetTask = `
+enforcement: Enforce
+subjects: [AGENT]
+tasks:
+- name: roll-images
+  scope:
+    resourceRules: [{apiGroups: [apps], resources: [deployments], operations: [UPDATE]}]
+    namespaces: [NAMESPACE]
+    fields: ["spec.template.spec.containers[*].image"]
+  approval: {when: Always, covers: Task, maxActions: MOST}
+approval:
+  requirements:
+  - {name: sre, approvers: [{kind: User, name: erin}], minApprovals: 1}
 `
