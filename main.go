@@ -17,6 +17,7 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -200,9 +201,28 @@ func (op *operator) addIndexes(ctx context.Context) error {
 	return nil
 }
 
+// revision tells the latest resourceVersion that the cache has seen of approvals: the API server sends it now and then
+// even where nothing changes.
+func (op *operator) revision() (func() string, error) {
+	informer, err := op.mgr.GetCache().GetInformer(context.Background(), &v1alpha1.ActionApproval{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return nil, fmt.Errorf("watching approvals: %w", err)
+	}
+	seen, ok := informer.(interface{ LastSyncResourceVersion() string })
+	if !ok {
+		return nil, fmt.Errorf("watching approvals: %T does not tell what it has seen", informer)
+	}
+	return seen.LastSyncResourceVersion, nil
+}
+
 func (op *operator) addWebhooks(out io.Writer) error {
+	seen, err := op.revision()
+	if err != nil {
+		return err
+	}
 	approvals := &webhooks.Approvals{
-		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
+		Revision: seen,
+		Client:   op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
 	}
 	cluster := &webhooks.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()}

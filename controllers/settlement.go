@@ -85,13 +85,14 @@ func (q *inquiry) pause() time.Duration {
 	return min(max(q.Clock.Since(q.use.Time.Time)/2, firstLook), lastLook)
 }
 
-// start is the state from which the history of the use is known: as far as was read, and at first the one before it was
-// recorded. Where that is lost, the object as it is will do if it has not changed since the review.
+// start is the state from which the history of the use is known: as far as was read, and at first the one that was
+// reviewed, or a later one before the use was recorded. Where that is lost, the object as it is will do if it has not
+// changed since the review.
 func (q *inquiry) start(ctx context.Context) (history.Snapshot, error) {
 	if mark, ok := q.mark(q.approval, q.use.Key); ok {
 		return mark, nil
 	}
-	mark, err := q.History.At(ctx, q.object, q.use.Since)
+	mark, err := q.History.At(ctx, q.object, approval.Later(q.use.Since, q.use.Object.ResourceVersion))
 	if errors.Is(err, history.ErrLost) && q.use.Object.ResourceVersion != "" {
 		if mark, err = q.History.Now(ctx, q.object); err == nil && approval.Passed(q.use.Object, mark.Object) {
 			return mark, history.ErrLost

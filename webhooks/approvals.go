@@ -30,8 +30,10 @@ type Approvals struct {
 	Registry *registry.Registry
 	// OperatorNamespace is where requests for cluster-scoped targets go.
 	OperatorNamespace string
-	Recorder          events.EventRecorder
-	Clock             clock.PassiveClock
+	// Revision is the latest resourceVersion that was seen of approvals. Nil: none is known but that of each.
+	Revision func() string
+	Recorder events.EventRecorder
+	Clock    clock.PassiveClock
 
 	// mu guards paces.
 	mu sync.Mutex

@@ -38,7 +38,7 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 	if err := a.supersede(ctx, p, known, now); err != nil {
 		return err
 	}
-	found, err := a.locate(ctx, p, now)
+	found, err := a.locate(ctx, p, known, now)
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,9 @@ func (p *plea) standing(found *v1alpha1.ActionApproval, now time.Time) {
 }
 
 // locate follows the chain of earlier requests for the same thing to the one that waits; nil where none does.
-func (a *Approvals) locate(ctx context.Context, p *plea, now time.Time) (found *v1alpha1.ActionApproval, failure error) {
+func (a *Approvals) locate(
+	ctx context.Context, p *plea, known []*v1alpha1.ActionApproval, now time.Time,
+) (found *v1alpha1.ActionApproval, failure error) {
 	get := func(name string) *v1alpha1.ActionApproval {
 		found, err := a.find(ctx, client.ObjectKey{Namespace: p.request.Namespace(), Name: name})
 		if err != nil {
@@ -90,6 +92,7 @@ func (a *Approvals) locate(ctx context.Context, p *plea, now time.Time) (found *
 		}
 		return found
 	}
+	p.request.Begin(known, now)
 	if len(p.usedUp) > 0 {
 		p.request.Follows = p.usedUp[0]
 	}

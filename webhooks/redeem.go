@@ -98,7 +98,7 @@ func (a *Approvals) spend(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 		p.admit(live)
 		return nil
 	}
-	next, already, err := approval.Spend(live, verdict.Key, a.Clock.Now(), approval.UsedBy(p.in.Action))
+	next, already, err := approval.Spend(live, verdict.Key, a.Clock.Now(), approval.UsedBy(p.in.Action), a.since(live))
 	if err != nil {
 		return err
 	}
@@ -110,6 +110,15 @@ func (a *Approvals) spend(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 	}
 	p.admit(live)
 	return nil
+}
+
+// since is the latest revision of the storage that this process knows of. Of the approval itself it knows only when that
+// changed last, which may be long ago, and not be kept any more.
+func (a *Approvals) since(live *v1alpha1.ActionApproval) string {
+	if a.Revision == nil {
+		return live.ResourceVersion
+	}
+	return approval.Later(live.ResourceVersion, a.Revision())
 }
 
 // void ends an approval whose action would not be what was approved, unless the review itself is stale: then the API

@@ -481,8 +481,8 @@ type ApprovalUse struct {
 	// time of the first admission.
 	// +required
 	Time metav1.Time `json:"time,omitzero"`
-	// since is the resourceVersion that this approval had before the admission: what became of the action is read
-	// from what was stored after it.
+	// since is a resourceVersion that the storage had before the admission: what became of the action is read from
+	// what was stored after it.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128

@@ -53,22 +53,3 @@ func samePaths(asked *v1alpha1.RequestedAction, a *action.Action) bool {
 	return slices.EqualFunc(asked.Changes, a.Changes[:min(len(a.Changes), maxChanges)],
 		func(c v1alpha1.FieldChange, d action.Change) bool { return c.Path == shown(d.Path) })
 }
-
-// Locate finds the approval that is there for a request, following the chain of those that have ended from the one that
-// Follows names, and sets Follows. Nil means that none is there: the request is to be opened, under r.Name().
-//
-// A denied approval is returned while it cools; one that has ended otherwise is followed. get looks up by name in the
-// namespace of the request.
-func (r *Request) Locate(get func(name string) *v1alpha1.ActionApproval, now time.Time) *v1alpha1.ActionApproval {
-	for {
-		name := r.Name()
-		found := get(name)
-		if found == nil || !Evaluate(found, now).Terminal() {
-			return found
-		}
-		if _, cooling := CoolsUntil(found, now); cooling {
-			return found
-		}
-		r.Follows = name
-	}
-}

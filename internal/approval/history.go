@@ -1,6 +1,8 @@
 package approval
 
 import (
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 )
@@ -57,8 +59,22 @@ func Passed(o *v1alpha1.UsedObject, object map[string]any) bool {
 	case o.Generation > 0:
 		return generation(object) > o.Generation
 	default:
-		return text(object, "resourceVersion") != o.ResourceVersion
+		return isLater(text(object, "resourceVersion"), o.ResourceVersion)
 	}
+}
+
+// isLater says whether one resourceVersion comes after another. What cannot be compared proves nothing.
+func isLater(version, than string) bool {
+	order, err := resourceversion.CompareResourceVersion(version, than)
+	return err == nil && order > 0
+}
+
+// Later is the later of two resourceVersions, the first where they cannot be compared.
+func Later(a, b string) string {
+	if a == "" || isLater(b, a) {
+		return b
+	}
+	return a
 }
 
 // FateOf says what the step from one stored version of an object to the next proves about the attempt of an update that

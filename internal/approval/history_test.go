@@ -58,6 +58,7 @@ func TestPassed(t *testing.T) {
 		wantGeneration, wantVersion bool
 	}{
 		"as it was":        {deployment(3, "web:1", "10", 6), false, false},
+		"as it was before": {deployment(2, "web:1", "9", 5), false, false},
 		"a status later":   {deployment(3, "web:1", "11", 6), false, true},
 		"a change later":   {deployment(4, "web:1", "12", 7), true, true},
 		"another object":   {with(deployment(3, "web:1", "10", 6), "uid", "other"), true, true},

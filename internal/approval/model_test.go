@@ -207,7 +207,7 @@ func (p *play) decide(who string, verdict v1alpha1.DecisionVerdict, limit byte) 
 
 func (p *play) attempt(key string) {
 	p.tell("attempt %s", key)
-	next, already, err := Spend(p.a, key, p.now, v1alpha1.UsedObject{})
+	next, already, err := Spend(p.a, key, p.now, v1alpha1.UsedObject{}, "1")
 	if want := p.m.spend(key, p.now); (err == nil) != want {
 		p.fail("passes %t, want %t: %v", err == nil, want, err)
 	}

@@ -49,9 +49,13 @@ func status(a *v1alpha1.ActionApproval, now time.Time, s standing, message strin
 	return next
 }
 
-// conditions sets both conditions. Both are present from the beginning; an end that is recorded stays untouched.
+// conditions sets both conditions. Both are present from the beginning; an end that is recorded stays, whatever changes
+// of the spec it has seen: kubectl wait trusts only conditions of the generation at hand.
 func conditions(next *v1alpha1.ActionApprovalStatus, a *v1alpha1.ActionApproval, s standing, message string) {
 	if recorded(next) != "" && meta.FindStatusCondition(next.Conditions, v1alpha1.ApprovalDecided) != nil {
+		for i := range next.Conditions {
+			next.Conditions[i].ObservedGeneration = a.Generation
+		}
 		return
 	}
 	if message == "" {

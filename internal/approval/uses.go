@@ -31,8 +31,10 @@ var (
 // Spend records a use for an attempt. A key that is recorded already costs nothing, and the status is unchanged. The
 // result is to be written with the resourceVersion from which a was read; on conflict a is read, checked and spent
 // again. So uses never exceed what was granted, whatever the number of writers.
+//
+// Since is a resourceVersion that the storage had before: what becomes of the attempt is read from what comes after it.
 func Spend(
-	a *v1alpha1.ActionApproval, key string, now time.Time, object v1alpha1.UsedObject,
+	a *v1alpha1.ActionApproval, key string, now time.Time, object v1alpha1.UsedObject, since string,
 ) (next v1alpha1.ActionApprovalStatus, already bool, err error) {
 	use, as := find(a.Status.Uses, key, now)
 	switch {
@@ -47,7 +49,7 @@ func Spend(
 	}
 	spent := *a.DeepCopy()
 	spent.Status.Uses = append(makeRoom(spent.Status.Uses, as), v1alpha1.ApprovalUse{
-		Key: as, Time: stamp(now), Since: a.ResourceVersion, Object: used(object), Outcome: v1alpha1.UseAdmitted,
+		Key: as, Time: stamp(now), Since: since, Object: used(object), Outcome: v1alpha1.UseAdmitted,
 	})
 	return StatusOf(&spent, now), false, nil
 }

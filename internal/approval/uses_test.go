@@ -13,7 +13,7 @@ import (
 
 func spend(tb testing.TB, a *v1alpha1.ActionApproval, key string, now time.Time) (already bool) {
 	tb.Helper()
-	next, already, err := Spend(a, key, now, v1alpha1.UsedObject{UID: "web-uid"})
+	next, already, err := Spend(a, key, now, v1alpha1.UsedObject{UID: "web-uid"}, "1")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -35,7 +35,7 @@ func TestSpend(t *testing.T) {
 	if spend(t, a, "update.a", noon) || !spend(t, a, "update.a", noon) || spend(t, a, "update.b", noon) {
 		t.Error("a key costs one use the first time, and none later")
 	}
-	if _, _, err := Spend(a, "update.c", noon, v1alpha1.UsedObject{}); !errors.Is(err, ErrNothingLeft) {
+	if _, _, err := Spend(a, "update.c", noon, v1alpha1.UsedObject{}, "1"); !errors.Is(err, ErrNothingLeft) {
 		t.Errorf("a third use of two: %v", err)
 	}
 	if !spend(t, a, "update.b", noon) || *a.Status.Remaining != 0 || len(a.Status.Uses) != 2 {
@@ -145,7 +145,7 @@ func TestReturnedUses(t *testing.T) {
 	spend(t, created, "create.a", noon)
 	closeUse(t, created)
 	for range 2 { // closed, then returned
-		if _, _, err := Spend(created, "create.a", noon, v1alpha1.UsedObject{}); !errors.Is(err, ErrClosed) {
+		if _, _, err := Spend(created, "create.a", noon, v1alpha1.UsedObject{}, "1"); !errors.Is(err, ErrClosed) {
 			t.Errorf("a create that was given up: %v", err)
 		}
 		giveBack(t, created)
