@@ -1,0 +1,145 @@
+package webhooks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/operatortest"
+)
+
+// consentToAll is a policy under which everything that the agent does needs the consent of erin.
+const consentToAll = `
+enforcement: Enforce
+subjects: [AGENT]
+outOfScope: RequireApproval
+approval:
+  requirements: [{name: sre, approvers: [{kind: User, name: erin}], minApprovals: 1}]
+`
+
+// scene is an agent that needs consent, a Deployment to act upon, and a person who consents and may do everything.
+type scene struct {
+	*environment
+	namespace     string
+	agent, person *identity
+	web           *appsv1.Deployment
+	// cache is kubectl's.
+	cache string
+}
+
+func newScene(t *testing.T, e *environment, policy string) *scene {
+	t.Helper()
+	s := &scene{environment: e, person: e.person(t, "erin"), cache: t.TempDir()}
+	s.namespace, s.agent, s.web = governed(t, e, policy)
+	s.waitRevision(t, "1")
+	return s
+}
+
+// waitRevision waits until the controller of Deployments has counted a revision of web, which it writes as an annotation.
+func (s *scene) waitRevision(t *testing.T, want string) {
+	t.Helper()
+	operatortest.Eventually(t, "revision "+want+" is counted", func(ctx context.Context) error {
+		if err := s.there(ctx, s.web); err != nil {
+			return err
+		}
+		if got := s.web.Annotations["deployment.kubernetes.io/revision"]; got != want || s.web.Status.ObservedGeneration != s.web.Generation {
+			return fmt.Errorf("it is at revision %q with the status %+v", got, s.web.Status)
+		}
+		return nil
+	})
+}
+
+// kubectl runs the real one. An error holds all that it printed.
+func (s *scene) kubectl(ctx context.Context, who *identity, args ...string) error {
+	return s.kubectlReading(ctx, who, "", args...)
+}
+
+func (s *scene) kubectlReading(ctx context.Context, who *identity, input string, args ...string) error {
+	args = append([]string{"--kubeconfig", who.kubeconfig, "--cache-dir", s.cache, "--namespace", s.namespace}, args...)
+	command := exec.CommandContext(ctx, s.plane.Binaries().Kubectl, args...) //nolint:gosec // the arguments are the tests' own
+	command.Stdin = strings.NewReader(input)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("running kubectl: %w\n%s", err, output)
+	}
+	return nil
+}
+
+// grant has an action refused and asked for, and consented to.
+func (s *scene) grant(t *testing.T, act func() error) *v1alpha1.ActionApproval {
+	t.Helper()
+	request := asked(t, s.environment, s.namespace, act)
+	s.wantUses(t, request, 0)
+	allowed(t, decide(t.Context(), s.person, request, "Approve"))
+	waitState(t, s.environment, request, "Approved")
+	return request
+}
+
+// redeem does what was approved. While controllers still write the object the agent is told to repeat it, and does.
+func redeem(t *testing.T, act func() error) {
+	t.Helper()
+	operatortest.Eventually(t, "the object keeps still", func(context.Context) error {
+		err := act()
+		if err != nil && !isStale(err) {
+			t.Fatalf("what was approved is answered by %v", err)
+		}
+		return err
+	})
+}
+
+func isStale(err error) bool { return strings.Contains(err.Error(), "changed while it was reviewed") }
+
+// wantUses checks what is left of the one use of an approval.
+func (s *scene) wantUses(t *testing.T, a *v1alpha1.ActionApproval, want int) {
+	t.Helper()
+	operatortest.Eventually(t, "approval "+a.Name+" has a status", func(ctx context.Context) error {
+		if err := s.admin.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
+			return err
+		}
+		if a.Status.Remaining == nil {
+			return errors.New("it has none yet")
+		}
+		return nil
+	})
+	if len(a.Status.Uses) != want || int(*a.Status.Remaining) != 1-want {
+		t.Errorf("the uses of %s are %+v, and %d remain, want %d", a.Name, a.Status.Uses, *a.Status.Remaining, want)
+	}
+}
+
+// wantVoid checks that an approval has ended, unused, for a reason that says what happened.
+func (s *scene) wantVoid(t *testing.T, a *v1alpha1.ActionApproval, reason string) {
+	t.Helper()
+	waitState(t, s.environment, a, v1alpha1.ReasonVoid)
+	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ApprovalApproved)
+	if !strings.Contains(c.Message, reason) {
+		t.Errorf("approval %s is void because of %q, want %q", a.Name, c.Message, reason)
+	}
+	if len(a.Status.Uses) != 0 {
+		t.Errorf("the void approval %s has the uses %+v", a.Name, a.Status.Uses)
+	}
+}
+
+// gone is nil when an object does not exist.
+func (s *scene) gone(ctx context.Context, o client.Object) error {
+	switch err := s.admin.Get(ctx, client.ObjectKeyFromObject(o), o.DeepCopyObject().(client.Object)); {
+	case err == nil:
+		return errors.New("it is there")
+	case apierrors.IsNotFound(err):
+		return nil
+	default:
+		return err
+	}
+}
+
+// there is nil when an object exists, which it reads.
+func (s *scene) there(ctx context.Context, o client.Object) error {
+	return s.admin.Get(ctx, client.ObjectKeyFromObject(o), o)
+}

@@ -1,0 +1,279 @@
+package webhooks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/retry"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/operatortest"
+)
+
+// TestRedeemUpdates changes objects in every way that there is.
+func TestRedeemUpdates(t *testing.T) {
+	e := newEnvironment(t)
+	scaleWeb := kubectl("scale", "deployment", "web", "--replicas=5")
+	for name, tc := range map[string]shape{
+		"asked by patch, done by kubectl scale":             replicas(patchWeb(toFive), scaleWeb),
+		"asked by kubectl scale, done by patch":             replicas(scaleWeb, patchWeb(toFive)),
+		"asked by patch, done by replacing":                 replicas(patchWeb(toFive), replaceWeb),
+		"asked by kubectl scale with a condition":           replicas(kubectl("scale", "deployment", "web", "--current-replicas=2", "--replicas=5"), replaceWeb),
+		"asked by a small apply, done by patch":             replicas(applyWeb(false), patchWeb(toFive)),
+		"asked by a small apply, done by kubectl scale":     replicas(applyWeb(false), scaleWeb),
+		"asked by patch, done by a small apply":             replicas(patchWeb(toFive), applyWeb(false)),
+		"asked by patch, done by an apply that is repeated": applied(patchWeb(toFive), applyWeb(true)),
+		"asked by an apply that is repeated, done by patch": applied(applyWeb(true), patchWeb(toFive)),
+		"the first apply of everything":                     replicas(applyWeb(true), applyWeb(true)),
+		"asked by kubectl apply, done by patch":             applied(applyHere, patchWeb(toFive)),
+		"asked by patch, done by kubectl apply":             applied(patchWeb(toFive), applyHere),
+		"asked by kubectl apply, done by one on the server": applied(applyHere, applyWeb(true)),
+		"the first kubectl apply":                           replicas(applyHere, applyHere),
+		"kubectl rollout restart":                           restart(),
+		"StatefulSet: asked by patch, done by scale":        statefulSet(patchStatefulSet, kubectl("scale", "statefulset", "db", "--replicas=0")),
+		"StatefulSet: asked by scale, done by patch":        statefulSet(kubectl("scale", "statefulset", "db", "--replicas=0"), patchStatefulSet),
+		"custom kind: asked by patch, done by scale":        gadget(patchGadget, scaleGadget),
+		"custom kind: asked by scale, done by patch":        gadget(scaleGadget, patchGadget),
+	} {
+		t.Run(name, func(t *testing.T) { tc.run(t, e) })
+	}
+	t.Run("a first apply is another action than a patch", func(t *testing.T) { testFirstApply(t, e) })
+}
+
+// replicas is a change from 2 to 5 of the Deployment web, which a person takes back.
+func replicas(ask, by route) shape {
+	return shape{
+		ask: ask, redeem: by,
+		landed: func(ctx context.Context, s *scene) error {
+			if err := s.there(ctx, s.web); err != nil {
+				return err
+			}
+			if *s.web.Spec.Replicas != 5 {
+				return fmt.Errorf("replicas are %d", *s.web.Spec.Replicas)
+			}
+			return nil
+		},
+		revert: func(t *testing.T, s *scene) {
+			allowed(t, patch(t.Context(), s.person, s.web, types.MergePatchType, `{"spec":{"replicas":2}}`))
+		},
+	}
+}
+
+func patchWeb(body string) route {
+	return func(ctx context.Context, s *scene) error {
+		return patch(ctx, s.agent, s.web, types.MergePatchType, body)
+	}
+}
+
+func replaceWeb(ctx context.Context, s *scene) error {
+	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		if err := s.there(ctx, s.web); err != nil {
+			return err
+		}
+		changed := s.web.DeepCopy()
+		changed.Spec.Replicas = ptr.To[int32](5)
+		return s.agent.Update(ctx, changed)
+	})
+}
+
+const (
+	smallWeb = `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web"},"spec":{"replicas":REPLICAS}}`
+	wholeWeb = `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"web","labels":{"app":"web"}},"spec":{"replicas":REPLICAS,` +
+		`"selector":{"matchLabels":{"app":"web"}},"template":{"metadata":{"labels":{"app":"web"}},"spec":{"containers":[{"name":"web","image":"web:1"}]}}}}`
+)
+
+// applyWeb applies 5 replicas on the server, with everything else of the Deployment or without.
+func applyWeb(whole bool) route {
+	return func(ctx context.Context, s *scene) error {
+		return s.apply(ctx, s.agent, whole, 5, "--server-side", "--force-conflicts")
+	}
+}
+
+// applyHere applies all of it as kubectl does by itself: it compares, and notes in an annotation what it applied.
+func applyHere(ctx context.Context, s *scene) error { return s.apply(ctx, s.agent, true, 5) }
+
+func (s *scene) apply(ctx context.Context, who *identity, whole bool, replicas int, flags ...string) error {
+	text := smallWeb
+	if whole {
+		text = wholeWeb
+	}
+	text = strings.Replace(text, "REPLICAS", fmt.Sprint(replicas), 1)
+	return s.kubectlReading(ctx, who, text, append([]string{"apply", "-f", "-"}, flags...)...)
+}
+
+// applied is replicas on a Deployment that kubectl has applied already, in both of its ways.
+func applied(ask, by route) shape {
+	c := replicas(ask, by)
+	c.prepare = func(t *testing.T, s *scene) {
+		allowed(t, s.apply(t.Context(), s.person, true, 2))
+		allowed(t, s.apply(t.Context(), s.person, true, 2, "--server-side", "--force-conflicts"))
+	}
+	return c
+}
+
+// testFirstApply shows that who applies everything for the first time asks for more than the same values by a patch: it is
+// noted that the fields are theirs, and the next apply without one of them deletes it.
+func testFirstApply(t *testing.T, e *environment) {
+	s := newScene(t, e, consentToAll)
+	patched := s.grant(t, func() error { return patchWeb(toFive)(t.Context(), s) })
+	for place, first := range map[string]route{
+		"metadata.managedFields": applyWeb(true),
+		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`: applyHere,
+	} {
+		request := asked(t, e, s.namespace, func() error { return first(t.Context(), s) })
+		var paths []string
+		for _, c := range request.Spec.Action.Changes {
+			paths = append(paths, c.Path)
+		}
+		if diff := cmp.Diff([]string{place, "spec.replicas"}, paths); diff != "" || request.Name == patched.Name {
+			t.Errorf("a first apply asks, in %s, for (-want +got)\n%s", request.Name, diff)
+		}
+		s.wantUses(t, patched, 0)
+	}
+	redeem(t, func() error { return patchWeb(toFive)(t.Context(), s) })
+	s.wantUses(t, patched, 1)
+}
+
+const restartedAt = "kubectl.kubernetes.io/restartedAt"
+
+// restart has another time of the restart at every try.
+func restart() shape {
+	return shape{
+		ask: kubectl("rollout", "restart", "deployment", "web"),
+		redeem: func(ctx context.Context, s *scene) error {
+			// A time is exact to the second, and kubectl does nothing twice in one.
+			err := s.nextSecond(ctx)
+			return errors.Join(err, s.kubectl(ctx, s.agent, "rollout", "restart", "deployment", "web"))
+		},
+		landed: func(ctx context.Context, s *scene) error {
+			if err := s.there(ctx, s.web); err != nil {
+				return err
+			}
+			if s.web.Spec.Template.Annotations[restartedAt] == "" {
+				return errors.New("it was not restarted")
+			}
+			return nil
+		},
+		after: func(t *testing.T, s *scene, used *v1alpha1.ActionApproval) {
+			at := s.web.Spec.Template.Annotations[restartedAt]
+			if c := used.Spec.Action.Changes; len(c) != 1 || !strings.Contains(c[0].Path, restartedAt) || strings.Contains(c[0].To, at) {
+				t.Errorf("the restart at %s was approved as %+v, want another time", at, c)
+			}
+		},
+	}
+}
+
+// nextSecond waits until the clock shows another second.
+func (s *scene) nextSecond(ctx context.Context) error {
+	now := time.Now()
+	timer := time.NewTimer(time.Until(now.Truncate(time.Second).Add(time.Second)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func statefulSet(ask, by route) shape {
+	db := func(s *scene, replicas int32) *appsv1.StatefulSet {
+		labels := map[string]string{"app": "db"}
+		return &appsv1.StatefulSet{
+			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "db"},
+			Spec: appsv1.StatefulSetSpec{
+				Replicas: &replicas, Selector: &metav1.LabelSelector{MatchLabels: labels}, Template: deployment(s.namespace, "db").Spec.Template,
+			},
+		}
+	}
+	return shape{
+		ask: ask, redeem: by,
+		prepare: func(t *testing.T, s *scene) { allowed(t, s.admin.Create(t.Context(), db(s, 1))) },
+		landed: func(ctx context.Context, s *scene) error {
+			o := db(s, 1)
+			if err := s.there(ctx, o); err != nil {
+				return err
+			}
+			if *o.Spec.Replicas != 0 {
+				return fmt.Errorf("replicas are %d", *o.Spec.Replicas)
+			}
+			return nil
+		},
+		revert: func(t *testing.T, s *scene) {
+			allowed(t, patch(t.Context(), s.person, db(s, 1), types.MergePatchType, `{"spec":{"replicas":1}}`))
+		},
+	}
+}
+
+func patchStatefulSet(ctx context.Context, s *scene) error {
+	o := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "db"}}
+	return patch(ctx, s.agent, o, types.MergePatchType, `{"spec":{"replicas":0}}`)
+}
+
+// gadget is of a custom kind that keeps its replicas in spec.size.
+func gadget(ask, by route) shape {
+	return shape{
+		ask: ask, redeem: by,
+		prepare: func(t *testing.T, s *scene) {
+			allowed(t, s.admin.Create(t.Context(), gadgetDefinition(s.namespace)))
+			operatortest.Eventually(t, "the kind is served", func(ctx context.Context) error { return s.admin.Create(ctx, newGadget(s)) })
+		},
+		landed: func(ctx context.Context, s *scene) error {
+			o := newGadget(s)
+			if err := s.there(ctx, o); err != nil {
+				return err
+			}
+			if size, _, err := unstructured.NestedInt64(o.Object, "spec", "size"); err != nil || size != 5 {
+				return fmt.Errorf("the size is %d: %w", size, err)
+			}
+			return nil
+		},
+		revert: func(t *testing.T, s *scene) {
+			allowed(t, patch(t.Context(), s.person, newGadget(s), types.MergePatchType, `{"spec":{"size":2}}`))
+		},
+	}
+}
+
+func patchGadget(ctx context.Context, s *scene) error {
+	return patch(ctx, s.agent, newGadget(s), types.MergePatchType, `{"spec":{"size":5}}`)
+}
+
+func scaleGadget(ctx context.Context, s *scene) error {
+	return s.kubectl(ctx, s.agent, "scale", "gadgets."+s.namespace+".example.com", "g", "--replicas=5")
+}
+
+func newGadget(s *scene) *unstructured.Unstructured {
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": s.namespace + ".example.com/v1", "kind": "Gadget",
+		"metadata": map[string]any{"namespace": s.namespace, "name": "g"}, "spec": map[string]any{"size": int64(2), "color": "red"},
+	}}
+}
+
+func gadgetDefinition(namespace string) client.Object {
+	group := namespace + ".example.com"
+	return &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "gadgets." + group}, Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+		Group: group, Scope: apiextensionsv1.NamespaceScoped,
+		Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "gadgets", Kind: "Gadget"},
+		Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
+			Name: "v1", Served: true, Storage: true,
+			Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{
+				Type: "object", XPreserveUnknownFields: ptr.To(true),
+			}},
+			Subresources: &apiextensionsv1.CustomResourceSubresources{
+				Scale: &apiextensionsv1.CustomResourceSubresourceScale{SpecReplicasPath: ".spec.size", StatusReplicasPath: ".status.size"},
+			},
+		}},
+	}}
+}
