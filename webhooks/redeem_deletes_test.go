@@ -22,11 +22,11 @@ import (
 func TestRedeemDeletes(t *testing.T) {
 	e := newEnvironment(t)
 	deletePod, evictPod := kubectl("delete", "pod", "victim"), evict("victim")
-	remove := func(ctx context.Context, s *scene) error { return s.agent.Delete(ctx, pod(s.namespace, "victim")) }
-	onNode := func(t *testing.T, s *scene) { s.runningPod(t, "victim", nil) }
-	pending := func(t *testing.T, s *scene) { allowed(t, s.admin.Create(t.Context(), pod(s.namespace, "victim"))) }
-	landed := func(ctx context.Context, s *scene) error { return s.gone(ctx, pod(s.namespace, "victim")) }
-	drain := func(ctx context.Context, s *scene) error {
+	remove := func(ctx context.Context, s *story) error { return s.agent.Delete(ctx, pod(s.namespace, "victim")) }
+	onNode := func(t *testing.T, s *story) { s.runningPod(t, "victim", nil) }
+	pending := func(t *testing.T, s *story) { allowed(t, s.admin.Create(t.Context(), pod(s.namespace, "victim"))) }
+	landed := func(ctx context.Context, s *story) error { return s.gone(ctx, pod(s.namespace, "victim")) }
+	drain := func(ctx context.Context, s *story) error {
 		return s.kubectl(ctx, s.agent, "drain", "node-"+s.namespace, "--force", "--timeout=5s")
 	}
 	for name, tc := range map[string]shape{
@@ -53,27 +53,27 @@ func TestRedeemDeletes(t *testing.T) {
 }
 
 func evict(name string) route {
-	return func(ctx context.Context, s *scene) error {
+	return func(ctx context.Context, s *story) error {
 		return s.agent.PolicyV1().Evictions(s.namespace).Evict(ctx, &policyv1.Eviction{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: name}})
 	}
 }
 
 func configMapDeletion(by route) shape {
-	one := func(s *scene) *corev1.ConfigMap { return configMap(s.namespace, "c") }
-	create := func(t *testing.T, s *scene) { allowed(t, s.admin.Create(t.Context(), one(s))) }
-	return shape{prepare: create, ask: by, revert: create, landed: func(ctx context.Context, s *scene) error { return s.gone(ctx, one(s)) }}
+	one := func(s *story) *corev1.ConfigMap { return configMap(s.namespace, "c") }
+	create := func(t *testing.T, s *story) { allowed(t, s.admin.Create(t.Context(), one(s))) }
+	return shape{prepare: create, ask: by, revert: create, landed: func(ctx context.Context, s *story) error { return s.gone(ctx, one(s)) }}
 }
 
 func deploymentDeletion(by route) shape {
 	return shape{
 		ask:    by,
-		landed: func(ctx context.Context, s *scene) error { return s.gone(ctx, s.web) },
-		revert: func(t *testing.T, s *scene) { allowed(t, s.admin.Create(t.Context(), deployment(s.namespace, "web"))) },
+		landed: func(ctx context.Context, s *story) error { return s.gone(ctx, s.web) },
+		revert: func(t *testing.T, s *story) { allowed(t, s.admin.Create(t.Context(), deployment(s.namespace, "web"))) },
 	}
 }
 
 // wantSeveralReviews checks that the API server had the one deletion reviewed more than once.
-func wantSeveralReviews(t *testing.T, s *scene, a *v1alpha1.ActionApproval) {
+func wantSeveralReviews(t *testing.T, s *story, a *v1alpha1.ActionApproval) {
 	t.Helper()
 	reviews := 0
 	for _, line := range s.operator.DecisionLines(t, `"approval":"`+a.Namespace+"/"+a.Name+`"`) {
@@ -87,7 +87,7 @@ func wantSeveralReviews(t *testing.T, s *scene, a *v1alpha1.ActionApproval) {
 }
 
 // runningPod makes a pod that runs on a cordoned node of its own, and ends at once when it is deleted.
-func (s *scene) runningPod(t *testing.T, name string, change func(*corev1.Pod)) *corev1.Pod {
+func (s *story) runningPod(t *testing.T, name string, change func(*corev1.Pod)) *corev1.Pod {
 	t.Helper()
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "node-" + s.namespace}, Spec: corev1.NodeSpec{Unschedulable: true}}
 	if err := s.admin.Create(t.Context(), node); client.IgnoreAlreadyExists(err) != nil {
@@ -105,14 +105,14 @@ func (s *scene) runningPod(t *testing.T, name string, change func(*corev1.Pod)) 
 }
 
 // lingeringPod is one that has half a minute to end, and nobody to end it.
-func lingeringPod(t *testing.T, s *scene) {
+func lingeringPod(t *testing.T, s *story) {
 	t.Helper()
 	s.runningPod(t, "victim", func(p *corev1.Pod) { *p.Spec.TerminationGracePeriodSeconds = 30 })
 }
 
 // testGracefulOnly has consent to a deletion that gives time to end.
 func testGracefulOnly(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	lingeringPod(t, s)
 	victim := pod(s.namespace, "victim")
 	graceful := s.grant(t, func() error { return s.kubectl(t.Context(), s.agent, "delete", "pod", "victim", "--wait=false") })
@@ -120,7 +120,7 @@ func testGracefulOnly(t *testing.T, e *environment) {
 		"at once": {"delete", "pod", "victim", "--wait=false", "--force", "--grace-period=0"},
 		"sooner":  {"delete", "pod", "victim", "--wait=false", "--grace-period=5"},
 	} {
-		other := asked(t, e, s.namespace, func() error { return s.kubectl(t.Context(), s.agent, args...) })
+		other := s.asked(t, func() error { return s.kubectl(t.Context(), s.agent, args...) })
 		if other.Name == graceful.Name {
 			t.Errorf("%s: a graceful deletion is asked for", name)
 		}
@@ -134,7 +134,7 @@ func testGracefulOnly(t *testing.T, e *environment) {
 		t.Errorf("the pod has %v seconds to end since %v", victim.DeletionGracePeriodSeconds, victim.DeletionTimestamp)
 	}
 	// What goes on with the deletion may not take the time away either.
-	asked(t, e, s.namespace, func() error {
+	s.asked(t, func() error {
 		return s.kubectl(t.Context(), s.agent, "delete", "pod", "victim", "--force", "--grace-period=0")
 	})
 	allowed(t, s.there(t.Context(), victim))
@@ -142,7 +142,7 @@ func testGracefulOnly(t *testing.T, e *environment) {
 
 // testBudgetRefuses has a disruption budget refuse what was admitted: the use is the attempt's, and serves its repetition.
 func testBudgetRefuses(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	victim := s.runningPod(t, "victim", nil)
 	budget := &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "keep"},
@@ -178,7 +178,7 @@ func testBudgetRefuses(t *testing.T, e *environment) {
 // testOneOfCollection has consent to the deletion of one object of a collection. The API server asks about one after the
 // other, in the order of their names, and ends at the first refusal.
 func testOneOfCollection(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	for _, name := range []string{"a", "b", "c"} {
 		allowed(t, s.admin.Create(t.Context(), configMap(s.namespace, name)))
 	}
@@ -189,7 +189,7 @@ func testOneOfCollection(t *testing.T, e *environment) {
 	if first.Spec.Action.Name != "a" {
 		t.Errorf("the first request is about %q, want a", first.Spec.Action.Name)
 	}
-	next := asked(t, e, s.namespace, all)
+	next := s.asked(t, all)
 	if next.Name == first.Name || next.Spec.Action.Name != "b" {
 		t.Errorf("the second request is about %q, want b", next.Spec.Action.Name)
 	}

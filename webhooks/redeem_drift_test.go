@@ -27,7 +27,7 @@ const (
 
 // strategicWeb is the agent's patch of the Deployment web, which kubectl would send.
 func strategicWeb(body string) route {
-	return func(ctx context.Context, s *scene) error {
+	return func(ctx context.Context, s *story) error {
 		return patch(ctx, s.agent, s.web, types.StrategicMergePatchType, body)
 	}
 }
@@ -36,13 +36,13 @@ func strategicWeb(body string) route {
 type drift struct {
 	ask route
 	// happens is done by somebody else than the agent.
-	happens func(*testing.T, *scene)
+	happens func(*testing.T, *story)
 	// void says why the approval ends, empty when it stays valid.
 	void string
 }
 
 func (d drift) run(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	act := func() error { return d.ask(t.Context(), s) }
 	approval := s.grant(t, act)
 	d.happens(t, s)
@@ -51,7 +51,7 @@ func (d drift) run(t *testing.T, e *environment) {
 		s.wantUses(t, approval, 1)
 		return
 	}
-	next := asked(t, e, s.namespace, act)
+	next := s.asked(t, act)
 	if next.Name == approval.Name {
 		t.Errorf("the void approval %s is asked for again", approval.Name)
 	}
@@ -95,33 +95,33 @@ func TestRedeemAfterDrift(t *testing.T) {
 	}
 }
 
-func byPerson(body string) func(*testing.T, *scene) {
-	return func(t *testing.T, s *scene) {
+func byPerson(body string) func(*testing.T, *story) {
+	return func(t *testing.T, s *story) {
 		t.Helper()
 		allowed(t, patch(t.Context(), s.person, s.web, types.StrategicMergePatchType, body))
 	}
 }
 
 // byController is a service account that no policy names.
-func byController(body string) func(*testing.T, *scene) {
-	return func(t *testing.T, s *scene) {
+func byController(body string) func(*testing.T, *story) {
+	return func(t *testing.T, s *story) {
 		t.Helper()
 		allowed(t, patch(t.Context(), s.agentNamed(t, s.namespace, "controller"), s.web, types.StrategicMergePatchType, body))
 	}
 }
 
 // byOtherAgent is an agent that a task lets do it.
-func byOtherAgent(body string) func(*testing.T, *scene) {
+func byOtherAgent(body string) func(*testing.T, *story) {
 	return byAgentUnder(body, `tasks: [{name: all, scope: {namespaces: [NAMESPACE], resourceRules: [{apiGroups: [apps], resources: [deployments], operations: [UPDATE]}]}}]`)
 }
 
 // byFreeAgent is an agent whose policy is about something else altogether.
-func byFreeAgent(body string) func(*testing.T, *scene) {
+func byFreeAgent(body string) func(*testing.T, *story) {
 	return byAgentUnder(body, `governs: {resourceRules: [{apiGroups: [""], resources: [configmaps], operations: [CREATE]}]}`)
 }
 
-func byAgentUnder(body, rest string) func(*testing.T, *scene) {
-	return func(t *testing.T, s *scene) {
+func byAgentUnder(body, rest string) func(*testing.T, *story) {
+	return func(t *testing.T, s *story) {
 		t.Helper()
 		other := s.agentNamed(t, s.namespace, "other")
 		spec := "enforcement: Enforce\nsubjects: [{kind: ServiceAccount, namespace: NAMESPACE, name: other}]\n" + rest
@@ -132,19 +132,19 @@ func byAgentUnder(body, rest string) func(*testing.T, *scene) {
 }
 
 // rolledOut has the controller of Deployments write status and annotations of a new revision.
-func rolledOut(t *testing.T, s *scene) {
+func rolledOut(t *testing.T, s *story) {
 	t.Helper()
 	byPerson(webTwo)(t, s)
 	s.waitRevision(t, "2")
 }
 
-func rolledStatus(t *testing.T, s *scene) {
+func rolledStatus(t *testing.T, s *story) {
 	t.Helper()
 	status := `{"status":{"conditions":[{"type":"Example","status":"True"}]}}`
 	allowed(t, s.person.Client.Status().Patch(t.Context(), s.web.DeepCopy(), client.RawPatch(types.StrategicMergePatchType, []byte(status))))
 }
 
-func replaced(t *testing.T, s *scene) {
+func replaced(t *testing.T, s *story) {
 	t.Helper()
 	allowed(t, s.person.Delete(t.Context(), s.web.DeepCopy()))
 	s.web = deployment(s.namespace, "web")
@@ -152,7 +152,7 @@ func replaced(t *testing.T, s *scene) {
 }
 
 // edit changes a policy, and waits until that is in force.
-func (s *scene) edit(t *testing.T, change func(*v1alpha1.AgentActionPolicySpec)) {
+func (s *story) edit(t *testing.T, change func(*v1alpha1.AgentActionPolicySpec)) {
 	t.Helper()
 	p := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p-" + s.namespace}}
 	allowed(t, s.there(t.Context(), p))
@@ -163,12 +163,12 @@ func (s *scene) edit(t *testing.T, change func(*v1alpha1.AgentActionPolicySpec))
 }
 
 func testPolicyEdited(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	act := func() error { return patchWeb(toFive)(t.Context(), s) }
 	approval := s.grant(t, act)
 	s.edit(t, func(spec *v1alpha1.AgentActionPolicySpec) { spec.Approval.ValidFor = "10m" })
 	var answer error
-	next := asked(t, e, s.namespace, func() error { answer = act(); return answer })
+	next := s.asked(t, func() error { answer = act(); return answer })
 	const reason = "policy changed since approval: p-"
 	if !strings.Contains(answer.Error(), reason) {
 		t.Errorf("the answer does not say %q: %v", reason, answer)
@@ -195,7 +195,7 @@ tasks:
 
 // testPolicyDescribed edits what does not matter to what was approved.
 func testPolicyDescribed(t *testing.T, e *environment) {
-	s := newScene(t, e, always)
+	s := newStory(t, e, always)
 	act := func() error { return patchWeb(toFive)(t.Context(), s) }
 	approval := s.grant(t, act)
 	s.edit(t, func(spec *v1alpha1.AgentActionPolicySpec) {
@@ -211,13 +211,13 @@ func testPolicyDescribed(t *testing.T, e *environment) {
 	s.edit(t, func(spec *v1alpha1.AgentActionPolicySpec) {
 		spec.Tasks[0].Scope.Fields = append(spec.Tasks[0].Scope.Fields, "spec.paused")
 	})
-	asked(t, e, s.namespace, act)
+	s.asked(t, act)
 	s.wantVoid(t, second, "policy changed since approval")
 }
 
 // testApproverLost takes the rights of who consented.
 func testApproverLost(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	helga := "helga-" + s.namespace
 	s.edit(t, func(spec *v1alpha1.AgentActionPolicySpec) { spec.Approval.Requirements[0].Approvers[0].Name = helga })
 	s.person = e.person(t, helga)
@@ -232,7 +232,7 @@ func testApproverLost(t *testing.T, e *environment) {
 		return nil
 	})
 	var answer error
-	asked(t, e, s.namespace, func() error { answer = act(); return answer })
+	s.asked(t, func() error { answer = act(); return answer })
 	if text := answer.Error(); !strings.Contains(text, "an approver may not approve any more") || strings.Contains(text, "helga") {
 		t.Errorf("the answer is %q, want one that names nobody", text)
 	}
@@ -241,11 +241,11 @@ func testApproverLost(t *testing.T, e *environment) {
 
 // testAccountReplaced has the agent's account deleted and created again: it is another one.
 func testAccountReplaced(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	approval := s.grant(t, func() error { return patchWeb(toFive)(t.Context(), s) })
 	allowed(t, s.admin.Delete(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "agent"}}))
 	s.agent = e.agent(t, s.namespace)
-	next := asked(t, e, s.namespace, func() error { return patchWeb(toFive)(t.Context(), s) })
+	next := s.asked(t, func() error { return patchWeb(toFive)(t.Context(), s) })
 	if next.Name == approval.Name || next.Spec.Requester.UID == approval.Spec.Requester.UID || next.Spec.Requester.Username != approval.Spec.Requester.Username {
 		t.Errorf("the new account asks for %s as %+v, the old one asked for %s as %+v", next.Name, next.Spec.Requester, approval.Name, approval.Spec.Requester)
 	}
@@ -276,7 +276,7 @@ spec: {policyName: NAME}
 
 // testMutated has another part of the cluster change what is written, after people saw it without.
 func testMutated(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	update := func() error { return patchWeb(toFive)(t.Context(), s) }
 	create := func() error { return s.agent.Create(t.Context(), configMap(s.namespace, "new")) }
 	updating, creating := s.grant(t, update), s.grant(t, create)
@@ -286,7 +286,7 @@ func testMutated(t *testing.T, e *environment) {
 		approval *v1alpha1.ActionApproval
 	}{"update": {update, updating}, "create": {create, creating}} {
 		var answer error
-		next := asked(t, e, s.namespace, func() error { answer = tc.act(); return answer })
+		next := s.asked(t, func() error { answer = tc.act(); return answer })
 		if next.Name == tc.approval.Name || !strings.Contains(next.Spec.Action.Diff, "+    injected: \"yes\"") {
 			t.Errorf("%s: the next request shows\n%s", name, next.Spec.Action.Diff)
 		}
@@ -301,7 +301,7 @@ func testMutated(t *testing.T, e *environment) {
 }
 
 // mutate puts the policy of somebody else in force, and returns what takes it away.
-func (s *scene) mutate(t *testing.T) (remove func()) {
+func (s *story) mutate(t *testing.T) (remove func()) {
 	t.Helper()
 	var objects []client.Object
 	text := strings.NewReplacer("NAMESPACE", s.namespace, "NAME", "label-"+s.namespace).Replace(labelling)

@@ -16,7 +16,7 @@ import (
 // TestRedeemNothingElse has consent to one change, and tries many others: whatever passes has exactly the result that was
 // approved. The tries are dry runs, which are judged as what they try and spend nothing.
 func TestRedeemNothingElse(t *testing.T) {
-	s := newScene(t, newEnvironment(t), consentToAll)
+	s := newStory(t, newEnvironment(t), consentToAll)
 	act := func() error { return patchWeb(toFive)(t.Context(), s) }
 	approval := s.grant(t, act)
 	const seed, tries = 20261125, 150
@@ -39,7 +39,7 @@ func TestRedeemNothingElse(t *testing.T) {
 }
 
 // passesExactly tries an edit and says whether it passes. What passes must differ from the live object by 5 replicas only.
-func (s *scene) passesExactly(t *testing.T, body string) bool {
+func (s *story) passesExactly(t *testing.T, body string) bool {
 	t.Helper()
 	allowed(t, s.there(t.Context(), s.web))
 	want, got := s.web.DeepCopy(), s.web.DeepCopy()

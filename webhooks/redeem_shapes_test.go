@@ -9,21 +9,21 @@ import (
 )
 
 // route is one way of doing something.
-type route func(context.Context, *scene) error
+type route func(context.Context, *story) error
 
 // shape is an action that is asked for in one way, approved, and done in the same or another one.
 type shape struct {
 	policy string // empty: consentToAll
 	// prepare makes what the action is about.
-	prepare func(*testing.T, *scene)
+	prepare func(*testing.T, *story)
 	ask     route
 	redeem  route // nil: as it was asked for
 	// landed is nil when the live object shows the result; nothing must show it before.
 	landed route
 	// after looks at the approval that was used.
-	after func(*testing.T, *scene, *v1alpha1.ActionApproval)
+	after func(*testing.T, *story, *v1alpha1.ActionApproval)
 	// revert is a person who takes the result back, so that repeating the action would do something.
-	revert func(*testing.T, *scene)
+	revert func(*testing.T, *story)
 }
 
 // run goes the whole way: refused, asked, approved, done once, and not once more.
@@ -34,7 +34,7 @@ func (c shape) run(t *testing.T, e *environment) {
 	if c.redeem == nil {
 		c.redeem = c.ask
 	}
-	s := newScene(t, e, c.policy)
+	s := newStory(t, e, c.policy)
 	if c.prepare != nil {
 		c.prepare(t, s)
 	}
@@ -49,7 +49,7 @@ func (c shape) run(t *testing.T, e *environment) {
 	if c.revert != nil {
 		c.revert(t, s)
 	}
-	next := asked(t, e, s.namespace, func() error { return c.redeem(t.Context(), s) })
+	next := s.asked(t, func() error { return c.redeem(t.Context(), s) })
 	if next.Name == used.Name {
 		t.Errorf("approval %s is asked for again after its use", used.Name)
 	}
@@ -58,7 +58,7 @@ func (c shape) run(t *testing.T, e *environment) {
 	s.wantUses(t, next, 0)
 }
 
-func (c shape) wantLanded(t *testing.T, s *scene, want bool) {
+func (c shape) wantLanded(t *testing.T, s *story, want bool) {
 	t.Helper()
 	if c.landed == nil {
 		return
@@ -74,5 +74,5 @@ func (c shape) wantLanded(t *testing.T, s *scene, want bool) {
 
 // kubectl is the route of an agent who uses kubectl.
 func kubectl(args ...string) route {
-	return func(ctx context.Context, s *scene) error { return s.kubectl(ctx, s.agent, args...) }
+	return func(ctx context.Context, s *story) error { return s.kubectl(ctx, s.agent, args...) }
 }

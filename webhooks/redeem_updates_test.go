@@ -2,6 +2,8 @@ package webhooks_test
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -41,6 +44,11 @@ func TestRedeemUpdates(t *testing.T) {
 		"asked by patch, done by kubectl apply":             applied(patchWeb(toFive), applyHere),
 		"asked by kubectl apply, done by one on the server": applied(applyHere, applyWeb(true)),
 		"the first kubectl apply":                           replicas(applyHere, applyHere),
+		"asked by kubectl set image, done by patch":         image(kubectl("set", "image", "deployment/web", "web=web:2"), strategicWeb(webTwo)),
+		"asked by patch, done by kubectl set image":         image(strategicWeb(webTwo), kubectl("set", "image", "deployment/web", "web=web:2")),
+		"kubectl annotate":                                  note(kubectl("annotate", "deployment", "web", "example.com/note=hello")),
+		"metadata by way of the status":                     note(statusNote),
+		"a Secret":                                          secret(),
 		"kubectl rollout restart":                           restart(),
 		"StatefulSet: asked by patch, done by scale":        statefulSet(patchStatefulSet, kubectl("scale", "statefulset", "db", "--replicas=0")),
 		"StatefulSet: asked by scale, done by patch":        statefulSet(kubectl("scale", "statefulset", "db", "--replicas=0"), patchStatefulSet),
@@ -56,7 +64,7 @@ func TestRedeemUpdates(t *testing.T) {
 func replicas(ask, by route) shape {
 	return shape{
 		ask: ask, redeem: by,
-		landed: func(ctx context.Context, s *scene) error {
+		landed: func(ctx context.Context, s *story) error {
 			if err := s.there(ctx, s.web); err != nil {
 				return err
 			}
@@ -65,19 +73,19 @@ func replicas(ask, by route) shape {
 			}
 			return nil
 		},
-		revert: func(t *testing.T, s *scene) {
+		revert: func(t *testing.T, s *story) {
 			allowed(t, patch(t.Context(), s.person, s.web, types.MergePatchType, `{"spec":{"replicas":2}}`))
 		},
 	}
 }
 
 func patchWeb(body string) route {
-	return func(ctx context.Context, s *scene) error {
+	return func(ctx context.Context, s *story) error {
 		return patch(ctx, s.agent, s.web, types.MergePatchType, body)
 	}
 }
 
-func replaceWeb(ctx context.Context, s *scene) error {
+func replaceWeb(ctx context.Context, s *story) error {
 	return retry.RetryOnConflict(retry.DefaultBackoff, func() error {
 		if err := s.there(ctx, s.web); err != nil {
 			return err
@@ -96,15 +104,15 @@ const (
 
 // applyWeb applies 5 replicas on the server, with everything else of the Deployment or without.
 func applyWeb(whole bool) route {
-	return func(ctx context.Context, s *scene) error {
+	return func(ctx context.Context, s *story) error {
 		return s.apply(ctx, s.agent, whole, 5, "--server-side", "--force-conflicts")
 	}
 }
 
 // applyHere applies all of it as kubectl does by itself: it compares, and notes in an annotation what it applied.
-func applyHere(ctx context.Context, s *scene) error { return s.apply(ctx, s.agent, true, 5) }
+func applyHere(ctx context.Context, s *story) error { return s.apply(ctx, s.agent, true, 5) }
 
-func (s *scene) apply(ctx context.Context, who *identity, whole bool, replicas int, flags ...string) error {
+func (s *story) apply(ctx context.Context, who *identity, whole bool, replicas int, flags ...string) error {
 	text := smallWeb
 	if whole {
 		text = wholeWeb
@@ -116,7 +124,7 @@ func (s *scene) apply(ctx context.Context, who *identity, whole bool, replicas i
 // applied is replicas on a Deployment that kubectl has applied already, in both of its ways.
 func applied(ask, by route) shape {
 	c := replicas(ask, by)
-	c.prepare = func(t *testing.T, s *scene) {
+	c.prepare = func(t *testing.T, s *story) {
 		allowed(t, s.apply(t.Context(), s.person, true, 2))
 		allowed(t, s.apply(t.Context(), s.person, true, 2, "--server-side", "--force-conflicts"))
 	}
@@ -126,13 +134,13 @@ func applied(ask, by route) shape {
 // testFirstApply shows that who applies everything for the first time asks for more than the same values by a patch: it is
 // noted that the fields are theirs, and the next apply without one of them deletes it.
 func testFirstApply(t *testing.T, e *environment) {
-	s := newScene(t, e, consentToAll)
+	s := newStory(t, e, consentToAll)
 	patched := s.grant(t, func() error { return patchWeb(toFive)(t.Context(), s) })
 	for place, first := range map[string]route{
 		"metadata.managedFields": applyWeb(true),
 		`metadata.annotations["kubectl.kubernetes.io/last-applied-configuration"]`: applyHere,
 	} {
-		request := asked(t, e, s.namespace, func() error { return first(t.Context(), s) })
+		request := s.asked(t, func() error { return first(t.Context(), s) })
 		var paths []string
 		for _, c := range request.Spec.Action.Changes {
 			paths = append(paths, c.Path)
@@ -146,18 +154,94 @@ func testFirstApply(t *testing.T, e *environment) {
 	s.wantUses(t, patched, 1)
 }
 
+// image is a change to another image.
+func image(ask, by route) shape {
+	return shape{
+		ask: ask, redeem: by,
+		landed: func(ctx context.Context, s *story) error {
+			if err := s.there(ctx, s.web); err != nil {
+				return err
+			}
+			if got := s.web.Spec.Template.Spec.Containers[0].Image; got != "web:2" {
+				return fmt.Errorf("the image is %s", got)
+			}
+			return nil
+		},
+		revert: func(t *testing.T, s *story) {
+			byPerson(`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:1"}]}}}}`)(t, s)
+		},
+	}
+}
+
+// note is an annotation.
+func note(by route) shape {
+	return shape{
+		ask: by,
+		landed: func(ctx context.Context, s *story) error {
+			if err := s.there(ctx, s.web); err != nil {
+				return err
+			}
+			if s.web.Annotations["example.com/note"] != "hello" {
+				return errors.New("there is no note")
+			}
+			return nil
+		},
+		revert: func(t *testing.T, s *story) { byPerson(`{"metadata":{"annotations":{"example.com/note":null}}}`)(t, s) },
+	}
+}
+
+func statusNote(ctx context.Context, s *story) error {
+	return s.kubectl(ctx, s.agent, "patch", "deployment", "web", "--subresource=status", "--type=merge", "-p", `{"metadata":{"annotations":{"example.com/note":"hello"}}}`)
+}
+
+// secret is asked for as text and written as bytes. Nobody who decides reads it.
+func secret() shape {
+	const before, after = "correct-horse", "battery-staple"
+	object := func(s *story, value string) *corev1.Secret {
+		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "s"}, Data: map[string][]byte{"password": []byte(value)}}
+	}
+	return shape{
+		prepare: func(t *testing.T, s *story) { allowed(t, s.admin.Create(t.Context(), object(s, before))) },
+		ask: func(ctx context.Context, s *story) error {
+			return patch(ctx, s.agent, object(s, before), types.MergePatchType, `{"stringData":{"password":"`+after+`"}}`)
+		},
+		redeem: func(ctx context.Context, s *story) error { return s.agent.Update(ctx, object(s, after)) },
+		landed: func(ctx context.Context, s *story) error {
+			o := object(s, before)
+			if err := s.there(ctx, o); err != nil {
+				return err
+			}
+			if string(o.Data["password"]) != after {
+				return errors.New("it is the old one")
+			}
+			return nil
+		},
+		after: func(t *testing.T, s *story, used *v1alpha1.ActionApproval) {
+			text, err := json.Marshal(used)
+			allowed(t, err)
+			written := string(text) + strings.Join(s.operator.DecisionLines(t, s.namespace), "") + s.operator.LogText(t)
+			for _, value := range []string{before, after} {
+				if strings.Contains(written, value) || strings.Contains(written, base64.StdEncoding.EncodeToString([]byte(value))) {
+					t.Errorf("the value %q of a Secret is written down", value)
+				}
+			}
+		},
+		revert: func(t *testing.T, s *story) { allowed(t, s.person.Update(t.Context(), object(s, before))) },
+	}
+}
+
 const restartedAt = "kubectl.kubernetes.io/restartedAt"
 
 // restart has another time of the restart at every try.
 func restart() shape {
 	return shape{
 		ask: kubectl("rollout", "restart", "deployment", "web"),
-		redeem: func(ctx context.Context, s *scene) error {
+		redeem: func(ctx context.Context, s *story) error {
 			// A time is exact to the second, and kubectl does nothing twice in one.
 			err := s.nextSecond(ctx)
 			return errors.Join(err, s.kubectl(ctx, s.agent, "rollout", "restart", "deployment", "web"))
 		},
-		landed: func(ctx context.Context, s *scene) error {
+		landed: func(ctx context.Context, s *story) error {
 			if err := s.there(ctx, s.web); err != nil {
 				return err
 			}
@@ -166,7 +250,7 @@ func restart() shape {
 			}
 			return nil
 		},
-		after: func(t *testing.T, s *scene, used *v1alpha1.ActionApproval) {
+		after: func(t *testing.T, s *story, used *v1alpha1.ActionApproval) {
 			at := s.web.Spec.Template.Annotations[restartedAt]
 			if c := used.Spec.Action.Changes; len(c) != 1 || !strings.Contains(c[0].Path, restartedAt) || strings.Contains(c[0].To, at) {
 				t.Errorf("the restart at %s was approved as %+v, want another time", at, c)
@@ -176,7 +260,7 @@ func restart() shape {
 }
 
 // nextSecond waits until the clock shows another second.
-func (s *scene) nextSecond(ctx context.Context) error {
+func (s *story) nextSecond(ctx context.Context) error {
 	now := time.Now()
 	timer := time.NewTimer(time.Until(now.Truncate(time.Second).Add(time.Second)))
 	defer timer.Stop()
@@ -189,7 +273,7 @@ func (s *scene) nextSecond(ctx context.Context) error {
 }
 
 func statefulSet(ask, by route) shape {
-	db := func(s *scene, replicas int32) *appsv1.StatefulSet {
+	db := func(s *story, replicas int32) *appsv1.StatefulSet {
 		labels := map[string]string{"app": "db"}
 		return &appsv1.StatefulSet{
 			ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "db"},
@@ -200,8 +284,8 @@ func statefulSet(ask, by route) shape {
 	}
 	return shape{
 		ask: ask, redeem: by,
-		prepare: func(t *testing.T, s *scene) { allowed(t, s.admin.Create(t.Context(), db(s, 1))) },
-		landed: func(ctx context.Context, s *scene) error {
+		prepare: func(t *testing.T, s *story) { allowed(t, s.admin.Create(t.Context(), db(s, 1))) },
+		landed: func(ctx context.Context, s *story) error {
 			o := db(s, 1)
 			if err := s.there(ctx, o); err != nil {
 				return err
@@ -211,13 +295,13 @@ func statefulSet(ask, by route) shape {
 			}
 			return nil
 		},
-		revert: func(t *testing.T, s *scene) {
+		revert: func(t *testing.T, s *story) {
 			allowed(t, patch(t.Context(), s.person, db(s, 1), types.MergePatchType, `{"spec":{"replicas":1}}`))
 		},
 	}
 }
 
-func patchStatefulSet(ctx context.Context, s *scene) error {
+func patchStatefulSet(ctx context.Context, s *story) error {
 	o := &appsv1.StatefulSet{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "db"}}
 	return patch(ctx, s.agent, o, types.MergePatchType, `{"spec":{"replicas":0}}`)
 }
@@ -226,11 +310,11 @@ func patchStatefulSet(ctx context.Context, s *scene) error {
 func gadget(ask, by route) shape {
 	return shape{
 		ask: ask, redeem: by,
-		prepare: func(t *testing.T, s *scene) {
+		prepare: func(t *testing.T, s *story) {
 			allowed(t, s.admin.Create(t.Context(), gadgetDefinition(s.namespace)))
 			operatortest.Eventually(t, "the kind is served", func(ctx context.Context) error { return s.admin.Create(ctx, newGadget(s)) })
 		},
-		landed: func(ctx context.Context, s *scene) error {
+		landed: func(ctx context.Context, s *story) error {
 			o := newGadget(s)
 			if err := s.there(ctx, o); err != nil {
 				return err
@@ -240,21 +324,21 @@ func gadget(ask, by route) shape {
 			}
 			return nil
 		},
-		revert: func(t *testing.T, s *scene) {
+		revert: func(t *testing.T, s *story) {
 			allowed(t, patch(t.Context(), s.person, newGadget(s), types.MergePatchType, `{"spec":{"size":2}}`))
 		},
 	}
 }
 
-func patchGadget(ctx context.Context, s *scene) error {
+func patchGadget(ctx context.Context, s *story) error {
 	return patch(ctx, s.agent, newGadget(s), types.MergePatchType, `{"spec":{"size":5}}`)
 }
 
-func scaleGadget(ctx context.Context, s *scene) error {
+func scaleGadget(ctx context.Context, s *story) error {
 	return s.kubectl(ctx, s.agent, "scale", "gadgets."+s.namespace+".example.com", "g", "--replicas=5")
 }
 
-func newGadget(s *scene) *unstructured.Unstructured {
+func newGadget(s *story) *unstructured.Unstructured {
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": s.namespace + ".example.com/v1", "kind": "Gadget",
 		"metadata": map[string]any{"namespace": s.namespace, "name": "g"}, "spec": map[string]any{"size": int64(2), "color": "red"},

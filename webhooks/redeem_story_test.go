@@ -26,26 +26,29 @@ approval:
   requirements: [{name: sre, approvers: [{kind: User, name: erin}], minApprovals: 1}]
 `
 
-// scene is an agent that needs consent, a Deployment to act upon, and a person who consents and may do everything.
-type scene struct {
+// story is an agent that needs consent, a Deployment to act upon, and a person who consents and may do everything.
+type story struct {
 	*environment
 	namespace     string
 	agent, person *identity
 	web           *appsv1.Deployment
+	// requests is the namespace in which requests are opened.
+	requests string
 	// cache is kubectl's.
 	cache string
 }
 
-func newScene(t *testing.T, e *environment, policy string) *scene {
+func newStory(t *testing.T, e *environment, policy string) *story {
 	t.Helper()
-	s := &scene{environment: e, person: e.person(t, "erin"), cache: t.TempDir()}
+	s := &story{environment: e, person: e.person(t, "erin"), cache: t.TempDir()}
 	s.namespace, s.agent, s.web = governed(t, e, policy)
+	s.requests = s.namespace
 	s.waitRevision(t, "1")
 	return s
 }
 
 // waitRevision waits until the controller of Deployments has counted a revision of web, which it writes as an annotation.
-func (s *scene) waitRevision(t *testing.T, want string) {
+func (s *story) waitRevision(t *testing.T, want string) {
 	t.Helper()
 	operatortest.Eventually(t, "revision "+want+" is counted", func(ctx context.Context) error {
 		if err := s.there(ctx, s.web); err != nil {
@@ -59,24 +62,34 @@ func (s *scene) waitRevision(t *testing.T, want string) {
 }
 
 // kubectl runs the real one. An error holds all that it printed.
-func (s *scene) kubectl(ctx context.Context, who *identity, args ...string) error {
+func (s *story) kubectl(ctx context.Context, who *identity, args ...string) error {
 	return s.kubectlReading(ctx, who, "", args...)
 }
 
-func (s *scene) kubectlReading(ctx context.Context, who *identity, input string, args ...string) error {
+func (s *story) kubectlReading(ctx context.Context, who *identity, input string, args ...string) error {
 	args = append([]string{"--kubeconfig", who.kubeconfig, "--cache-dir", s.cache, "--namespace", s.namespace}, args...)
 	command := exec.CommandContext(ctx, s.plane.Binaries().Kubectl, args...) //nolint:gosec // the arguments are the tests' own
 	command.Stdin = strings.NewReader(input)
-	if output, err := command.CombinedOutput(); err != nil {
+	output, err := command.CombinedOutput()
+	if err == nil && strings.Contains(string(output), "denied the request") {
+		err = errors.New("exit status 0") // kubectl cordon only prints what is wrong
+	}
+	if err != nil {
 		return fmt.Errorf("running kubectl: %w\n%s", err, output)
 	}
 	return nil
 }
 
-// grant has an action refused and asked for, and consented to.
-func (s *scene) grant(t *testing.T, act func() error) *v1alpha1.ActionApproval {
+// asked makes a forbidden change, and returns the request that it opened.
+func (s *story) asked(t *testing.T, act func() error) *v1alpha1.ActionApproval {
 	t.Helper()
-	request := asked(t, s.environment, s.namespace, act)
+	return asked(t, s.environment, s.requests, act)
+}
+
+// grant has an action refused and asked for, and consented to.
+func (s *story) grant(t *testing.T, act func() error) *v1alpha1.ActionApproval {
+	t.Helper()
+	request := s.asked(t, act)
 	s.wantUses(t, request, 0)
 	allowed(t, decide(t.Context(), s.person, request, "Approve"))
 	waitState(t, s.environment, request, "Approved")
@@ -98,7 +111,7 @@ func redeem(t *testing.T, act func() error) {
 func isStale(err error) bool { return strings.Contains(err.Error(), "changed while it was reviewed") }
 
 // wantUses checks what is left of the one use of an approval.
-func (s *scene) wantUses(t *testing.T, a *v1alpha1.ActionApproval, want int) {
+func (s *story) wantUses(t *testing.T, a *v1alpha1.ActionApproval, want int) {
 	t.Helper()
 	operatortest.Eventually(t, "approval "+a.Name+" has a status", func(ctx context.Context) error {
 		if err := s.admin.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
@@ -115,7 +128,7 @@ func (s *scene) wantUses(t *testing.T, a *v1alpha1.ActionApproval, want int) {
 }
 
 // wantVoid checks that an approval has ended, unused, for a reason that says what happened.
-func (s *scene) wantVoid(t *testing.T, a *v1alpha1.ActionApproval, reason string) {
+func (s *story) wantVoid(t *testing.T, a *v1alpha1.ActionApproval, reason string) {
 	t.Helper()
 	waitState(t, s.environment, a, v1alpha1.ReasonVoid)
 	c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ApprovalApproved)
@@ -128,7 +141,7 @@ func (s *scene) wantVoid(t *testing.T, a *v1alpha1.ActionApproval, reason string
 }
 
 // gone is nil when an object does not exist.
-func (s *scene) gone(ctx context.Context, o client.Object) error {
+func (s *story) gone(ctx context.Context, o client.Object) error {
 	switch err := s.admin.Get(ctx, client.ObjectKeyFromObject(o), o.DeepCopyObject().(client.Object)); {
 	case err == nil:
 		return errors.New("it is there")
@@ -140,6 +153,6 @@ func (s *scene) gone(ctx context.Context, o client.Object) error {
 }
 
 // there is nil when an object exists, which it reads.
-func (s *scene) there(ctx context.Context, o client.Object) error {
+func (s *story) there(ctx context.Context, o client.Object) error {
 	return s.admin.Get(ctx, client.ObjectKeyFromObject(o), o)
 }
