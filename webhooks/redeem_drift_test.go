@@ -2,20 +2,13 @@ package webhooks_test
 
 import (
 	"context"
-	"errors"
-	"strings"
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
-
-	"github.com/countersign-dev/countersign/api/v1alpha1"
-	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
 const (
@@ -65,7 +58,11 @@ func TestRedeemAfterDrift(t *testing.T) {
 	toFive, toTwo := patchWeb(toFive), strategicWeb(webTwo)
 	const template = "object changed since approval: within spec.template"
 	for name, tc := range map[string]drift{
-		"a person changes the same field":                {toFive, byPerson(`{"spec":{"replicas":4}}`), "object changed since approval: spec.replicas"},
+		"a person changes the same field": {toFive, byPerson(`{"spec":{"replicas":4}}`), "object changed since approval: spec.replicas"},
+		"a person changes the field and takes it back": {toFive, func(t *testing.T, s *story) {
+			byPerson(`{"spec":{"replicas":4}}`)(t, s)
+			byPerson(`{"spec":{"replicas":2}}`)(t, s)
+		}, ""},
 		"a person changes another field":                 {toFive, byPerson(annotated), ""},
 		"a person changes the pods, not their number":    {toFive, byPerson(webArgs), ""},
 		"a person changes the number of pods, not them":  {toTwo, byPerson(`{"spec":{"replicas":4}}`), ""},
@@ -85,7 +82,10 @@ func TestRedeemAfterDrift(t *testing.T) {
 		t.Run(name, func(t *testing.T) { tc.run(t, e) })
 	}
 	for name, test := range map[string]func(*testing.T, *environment){
+		"around an element of a list":         testListDrift,
 		"a policy says something else":        testPolicyEdited,
+		"a window closes":                     testWindowCloses,
+		"a window opens":                      testWindowOpens,
 		"a policy is described otherwise":     testPolicyDescribed,
 		"an approver loses the right":         testApproverLost,
 		"an account is created again":         testAccountReplaced,
@@ -151,183 +151,29 @@ func replaced(t *testing.T, s *story) {
 	allowed(t, s.person.Create(t.Context(), s.web))
 }
 
-// edit changes a policy, and waits until that is in force.
-func (s *story) edit(t *testing.T, change func(*v1alpha1.AgentActionPolicySpec)) {
-	t.Helper()
-	p := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "p-" + s.namespace}}
-	allowed(t, s.there(t.Context(), p))
-	before := p.DeepCopy()
-	change(&p.Spec)
-	allowed(t, s.person.Patch(t.Context(), p, client.MergeFrom(before)))
-	s.waitEnforced(t, p)
-}
-
-func testPolicyEdited(t *testing.T, e *environment) {
+// testListDrift has a port changed that other ports stand beside.
+func testListDrift(t *testing.T, e *environment) {
 	s := newStory(t, e, consentToAll)
-	act := func() error { return patchWeb(toFive)(t.Context(), s) }
-	approval := s.grant(t, act)
-	s.edit(t, func(spec *v1alpha1.AgentActionPolicySpec) { spec.Approval.ValidFor = "10m" })
-	var answer error
-	next := s.asked(t, func() error { answer = act(); return answer })
-	const reason = "policy changed since approval: p-"
-	if !strings.Contains(answer.Error(), reason) {
-		t.Errorf("the answer does not say %q: %v", reason, answer)
+	web := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "web"}, Spec: corev1.ServiceSpec{
+		Selector: map[string]string{"app": "web"}, Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "https", Port: 443}},
+	}}
+	allowed(t, s.admin.Create(t.Context(), web))
+	change := func(who *identity, name string, port int, field string) error {
+		body := fmt.Sprintf(`{"spec":{"ports":[{"name":%q,"port":%d,%s}]}}`, name, port, field)
+		return patch(t.Context(), who, web, types.StrategicMergePatchType, body)
 	}
-	s.wantVoid(t, approval, reason+s.namespace)
-	if next.Spec.Follows != approval.Name {
-		t.Errorf("the next request follows %q, want %s", next.Spec.Follows, approval.Name)
-	}
-}
-
-// always is a policy whose task needs consent every time.
-const always = consentToAll + `
-tasks:
-- name: sizes
-  description: Change sizes.
-  scope:
-    resourceRules: [{apiGroups: [apps], resources: [deployments], operations: [UPDATE]}]
-    namespaces: [NAMESPACE]
-    fields: [spec.replicas]
-  approval: {when: Always}
-- name: other
-  scope: {resourceRules: [{apiGroups: [""], resources: [secrets], operations: [CREATE]}], namespaces: [NAMESPACE]}
-`
-
-// testPolicyDescribed edits what does not matter to what was approved.
-func testPolicyDescribed(t *testing.T, e *environment) {
-	s := newStory(t, e, always)
-	act := func() error { return patchWeb(toFive)(t.Context(), s) }
+	act := func() error { return change(s.agent, "http", 80, `"targetPort":8080`) }
 	approval := s.grant(t, act)
-	s.edit(t, func(spec *v1alpha1.AgentActionPolicySpec) {
-		spec.Tasks[0].Description = "Change the sizes of everything."
-		spec.Tasks[1].Scope.ResourceRules[0].Resources = []string{"configmaps"}
-		spec.Subjects = append(spec.Subjects, v1alpha1.Subject{Kind: v1alpha1.SubjectUser, Name: "robot-" + s.namespace})
-	})
+	allowed(t, change(s.person, "http", 80, `"appProtocol":"http"`))
+	second := s.asked(t, act)
+	s.wantVoid(t, approval, "object changed since approval: within spec.ports[")
+	allowed(t, decide(t.Context(), s.person, second, "Approve"))
+	waitState(t, e, second, "Approved")
+	allowed(t, change(s.person, "https", 443, `"targetPort":8443`))
 	redeem(t, act)
-	s.wantUses(t, approval, 1)
-
-	byPerson(`{"spec":{"replicas":2}}`)(t, s)
-	second := s.grant(t, act)
-	s.edit(t, func(spec *v1alpha1.AgentActionPolicySpec) {
-		spec.Tasks[0].Scope.Fields = append(spec.Tasks[0].Scope.Fields, "spec.paused")
-	})
-	s.asked(t, act)
-	s.wantVoid(t, second, "policy changed since approval")
-}
-
-// testApproverLost takes the rights of who consented.
-func testApproverLost(t *testing.T, e *environment) {
-	s := newStory(t, e, consentToAll)
-	helga := "helga-" + s.namespace
-	s.edit(t, func(spec *v1alpha1.AgentActionPolicySpec) { spec.Approval.Requirements[0].Approvers[0].Name = helga })
-	s.person = e.person(t, helga)
-	act := func() error { return patchWeb(toFive)(t.Context(), s) }
-	approval := s.grant(t, act)
-	allowed(t, s.admin.Delete(t.Context(), &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "admin-" + helga}}))
-	operatortest.Eventually(t, "the right is gone", func(ctx context.Context) error {
-		err := s.agent.Patch(ctx, s.web.DeepCopy(), client.RawPatch(types.MergePatchType, []byte(toFive)), client.DryRunAll)
-		if err == nil {
-			return errors.New("a dry run passes")
-		}
-		return nil
-	})
-	var answer error
-	s.asked(t, func() error { answer = act(); return answer })
-	if text := answer.Error(); !strings.Contains(text, "an approver may not approve any more") || strings.Contains(text, "helga") {
-		t.Errorf("the answer is %q, want one that names nobody", text)
-	}
-	s.wantVoid(t, approval, "an approver may not approve any more")
-}
-
-// testAccountReplaced has the agent's account deleted and created again: it is another one.
-func testAccountReplaced(t *testing.T, e *environment) {
-	s := newStory(t, e, consentToAll)
-	approval := s.grant(t, func() error { return patchWeb(toFive)(t.Context(), s) })
-	allowed(t, s.admin.Delete(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "agent"}}))
-	s.agent = e.agent(t, s.namespace)
-	next := s.asked(t, func() error { return patchWeb(toFive)(t.Context(), s) })
-	if next.Name == approval.Name || next.Spec.Requester.UID == approval.Spec.Requester.UID || next.Spec.Requester.Username != approval.Spec.Requester.Username {
-		t.Errorf("the new account asks for %s as %+v, the old one asked for %s as %+v", next.Name, next.Spec.Requester, approval.Name, approval.Spec.Requester)
-	}
-	s.wantUses(t, approval, 0)
-}
-
-// labelling is a policy that adds a label to all that is written in a namespace.
-const labelling = `
-apiVersion: admissionregistration.k8s.io/v1
-kind: MutatingAdmissionPolicy
-metadata: {name: NAME}
-spec:
-  reinvocationPolicy: Never
-  matchConstraints:
-    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: NAMESPACE}}
-    resourceRules:
-    - {apiGroups: ["", apps], apiVersions: [v1], resources: [configmaps, deployments], operations: [CREATE, UPDATE]}
-  mutations:
-  - patchType: ApplyConfiguration
-    applyConfiguration:
-      expression: 'Object{metadata: Object.metadata{labels: {"injected": "yes"}}}'
----
-apiVersion: admissionregistration.k8s.io/v1
-kind: MutatingAdmissionPolicyBinding
-metadata: {name: NAME}
-spec: {policyName: NAME}
-`
-
-// testMutated has another part of the cluster change what is written, after people saw it without.
-func testMutated(t *testing.T, e *environment) {
-	s := newStory(t, e, consentToAll)
-	update := func() error { return patchWeb(toFive)(t.Context(), s) }
-	create := func() error { return s.agent.Create(t.Context(), configMap(s.namespace, "new")) }
-	updating, creating := s.grant(t, update), s.grant(t, create)
-	remove := s.mutate(t)
-	for name, tc := range map[string]struct {
-		act      func() error
-		approval *v1alpha1.ActionApproval
-	}{"update": {update, updating}, "create": {create, creating}} {
-		var answer error
-		next := s.asked(t, func() error { answer = tc.act(); return answer })
-		if next.Name == tc.approval.Name || !strings.Contains(next.Spec.Action.Diff, "+    injected: \"yes\"") {
-			t.Errorf("%s: the next request shows\n%s", name, next.Spec.Action.Diff)
-		}
-		s.wantUses(t, tc.approval, 0)
-	}
-	// What was approved was not taken away: without the label it may be done.
-	remove()
-	redeem(t, update)
-	redeem(t, create)
-	s.wantUses(t, updating, 1)
-	s.wantUses(t, creating, 1)
-}
-
-// mutate puts the policy of somebody else in force, and returns what takes it away.
-func (s *story) mutate(t *testing.T) (remove func()) {
-	t.Helper()
-	var objects []client.Object
-	text := strings.NewReplacer("NAMESPACE", s.namespace, "NAME", "label-"+s.namespace).Replace(labelling)
-	for part := range strings.SplitSeq(text, "\n---\n") {
-		o := new(unstructured.Unstructured)
-		allowed(t, yaml.Unmarshal([]byte(part), &o.Object))
-		allowed(t, s.admin.Create(t.Context(), o))
-		objects = append(objects, o)
-	}
-	wait := func(what string, want bool) {
-		operatortest.Eventually(t, what, func(ctx context.Context) error {
-			probe := configMap(s.namespace, "mutation")
-			if err := s.admin.Create(ctx, probe, client.DryRunAll); err != nil {
-				return err
-			}
-			if _, labelled := probe.Labels["injected"]; labelled != want {
-				return errors.New("not yet")
-			}
-			return nil
-		})
-	}
-	wait("the label is added", true)
-	return func() {
-		for _, o := range objects {
-			allowed(t, s.admin.Delete(t.Context(), o))
-		}
-		wait("no label is added", false)
+	s.wantUses(t, second, 1)
+	allowed(t, s.there(t.Context(), web))
+	if ports := web.Spec.Ports; ports[0].TargetPort.IntValue() != 8080 || ports[1].TargetPort.IntValue() != 8443 {
+		t.Errorf("the ports are %+v", ports)
 	}
 }
