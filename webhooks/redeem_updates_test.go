@@ -34,11 +34,11 @@ func TestRedeemUpdates(t *testing.T) {
 		"asked by patch, done by a small apply":             replicas(patchWeb(toFive), applyWeb(false)),
 		"asked by patch, done by an apply that is repeated": applied(patchWeb(toFive), applyWeb(true)),
 		"asked by an apply that is repeated, done by patch": applied(applyWeb(true), patchWeb(toFive)),
-		"the first apply of everything":                     replicas(applyWeb(true), applyWeb(true)),
+		"the first apply of everything":                     replicas(applyWeb(true), later(applyWeb(true))),
 		"asked by kubectl apply, done by patch":             applied(applyHere, patchWeb(toFive)),
 		"asked by patch, done by kubectl apply":             applied(patchWeb(toFive), applyHere),
 		"asked by kubectl apply, done by one on the server": applied(applyHere, applyWeb(true)),
-		"the first kubectl apply":                           replicas(applyHere, applyHere),
+		"the first kubectl apply":                           replicas(applyHere, later(applyHere)),
 		"asked by kubectl set image, done by patch":         image(kubectl("set", "image", "deployment/web", "web=web:2"), strategicWeb(webTwo)),
 		"asked by patch, done by kubectl set image":         image(strategicWeb(webTwo), kubectl("set", "image", "deployment/web", "web=web:2")),
 		"kubectl annotate":                                  note(kubectl("annotate", "deployment", "web", "example.com/note=hello")),
@@ -230,12 +230,8 @@ const restartedAt = "kubectl.kubernetes.io/restartedAt"
 // restart has another time of the restart at every try.
 func restart() shape {
 	return shape{
-		ask: kubectl("rollout", "restart", "deployment", "web"),
-		redeem: func(ctx context.Context, s *story) error {
-			// A time is exact to the second, and kubectl does nothing twice in one.
-			err := s.nextSecond(ctx)
-			return errors.Join(err, s.kubectl(ctx, s.agent, "rollout", "restart", "deployment", "web"))
-		},
+		ask:    kubectl("rollout", "restart", "deployment", "web"),
+		redeem: later(kubectl("rollout", "restart", "deployment", "web")),
 		landed: func(ctx context.Context, s *story) error {
 			if err := s.there(ctx, s.web); err != nil {
 				return err
@@ -254,15 +250,16 @@ func restart() shape {
 	}
 }
 
-// nextSecond waits until the clock shows another second.
-func (s *story) nextSecond(ctx context.Context) error {
-	now := time.Now()
-	timer := time.NewTimer(time.Until(now.Truncate(time.Second).Add(time.Second)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+// later takes a route in another second, so that the times which are noted differ. They are exact to the second.
+func later(r route) route {
+	return func(ctx context.Context, s *story) error {
+		timer := time.NewTimer(time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return r(ctx, s)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
