@@ -2,7 +2,6 @@ package webhooks_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -13,48 +12,57 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// TestRedeemNothingElse has consent to one change, and tries many others: whatever passes has exactly the result that was
-// approved. The tries are dry runs, which are judged as what they try and spend nothing.
+// edit is a random change of the Deployment web: what was approved, less or other than that, or more.
+type edit struct {
+	Metadata fields `json:"metadata,omitempty"`
+	Spec     fields `json:"spec,omitempty"`
+}
+
+type fields = map[string]any
+
+// TestRedeemNothingElse has consent to one change of three fields, and tries many others: whatever passes has exactly the
+// result that was approved. The tries are dry runs, which are judged as what they try and spend nothing.
 func TestRedeemNothingElse(t *testing.T) {
-	s := newStory(t, newEnvironment(t), consentToAll)
-	act := func() error { return patchWeb(toFive)(t.Context(), s) }
-	approval := s.grant(t, act)
-	const seed, tries = 20261125, 150
+	const seed, tries = 20261125, 200
 	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // it is to be repeated
+	s := newStory(t, newEnvironment(t), consentToAll)
+	whole := newEdit("1", 5, "web:2").text(t)
+	act := func() error { return strategicWeb(whole)(t.Context(), s) }
+	approval := s.grant(t, act)
 	passed := 0
 	for range tries {
-		if random.IntN(5) == 0 {
-			byPerson(elsewhere(random))(t, s)
+		if random.IntN(20) == 0 {
+			byPerson(elsewhere(random).text(t))(t, s)
 		}
-		if body := randomEdit(random); s.passesExactly(t, body) {
+		if s.passesExactly(t, randomEdit(random).text(t)) {
 			passed++
 		}
 	}
-	if passed == 0 {
-		t.Error("not even what was approved passes")
+	if passed == 0 || passed == tries {
+		t.Errorf("%d of %d tries pass", passed, tries)
 	}
 	s.wantUses(t, approval, 0)
 	redeem(t, act)
 	s.wantUses(t, approval, 1)
 }
 
-// passesExactly tries an edit and says whether it passes. What passes must differ from the live object by 5 replicas only.
+// passesExactly tries an edit and says whether it passes. What passes must be what was approved, or change nothing.
 func (s *story) passesExactly(t *testing.T, body string) bool {
 	t.Helper()
 	allowed(t, s.there(t.Context(), s.web))
-	want, got := s.web.DeepCopy(), s.web.DeepCopy()
-	want.Spec.Replicas = ptr.To[int32](5)
-	err := s.agent.Patch(t.Context(), got, client.RawPatch(types.StrategicMergePatchType, []byte(body)), client.DryRunAll)
-	if err != nil {
+	got := s.web.DeepCopy()
+	if s.agent.Patch(t.Context(), got, client.RawPatch(types.StrategicMergePatchType, []byte(body)), client.DryRunAll) != nil {
 		return false
 	}
-	if got.Generation == s.web.Generation && *s.web.Spec.Replicas == *got.Spec.Replicas {
-		want.Spec.Replicas = s.web.Spec.Replicas // it changes nothing, which needs no consent
+	if cmp.Equal(content(s.web), content(got)) {
+		return false
 	}
+	want := s.web.DeepCopy()
+	want.Annotations["a"], want.Spec.Replicas, want.Spec.Template.Spec.Containers[0].Image = "1", ptr.To[int32](5), "web:2"
 	if diff := cmp.Diff(content(want), content(got)); diff != "" {
 		t.Errorf("the edit %s passes, and makes (-approved +made)\n%s", body, diff)
 	}
-	return got.Generation != s.web.Generation
+	return true
 }
 
 // content is what an object says, without what the server counts and controllers report.
@@ -65,51 +73,74 @@ func content(o *appsv1.Deployment) *appsv1.Deployment {
 	return o
 }
 
-type fields = map[string]any
+// newEdit sets three fields. What is empty is left alone.
+func newEdit(annotation string, replicas int, image string) edit {
+	e := edit{Metadata: fields{"annotations": fields{}}, Spec: fields{}}
+	if annotation != "" {
+		e.annotate("a", annotation)
+	}
+	if replicas > 0 {
+		e.Spec["replicas"] = replicas
+	}
+	if image != "" {
+		e.pods()["containers"] = []fields{{"name": "web", "image": image}}
+	}
+	return e
+}
 
-// randomEdit changes some fields to some values. Every third time it is what was approved, but for what is added to it.
-func randomEdit(random *rand.Rand) string {
-	container := fields{"name": "web"}
-	template, spec, metadata := fields{}, fields{}, fields{}
-	edits := []func(){
-		func() { spec["replicas"] = random.IntN(4) + 3 },
-		func() { spec["paused"] = random.IntN(2) == 0 },
-		func() { container["image"] = fmt.Sprintf("web:%d", random.IntN(3)) },
-		func() { container["args"] = []string{"--five"} },
-		func() { template["serviceAccountName"] = "deployer" },
-		func() { metadata["labels"] = fields{"app": nil} },
-		func() { metadata["annotations"] = fields{"a": fmt.Sprint(random.IntN(3))} },
-		func() { metadata["finalizers"] = []string{"example.com/hold"} },
-		func() { spec["minReadySeconds"] = random.IntN(2) },
+func (e edit) annotate(key, value string) { e.Metadata["annotations"].(fields)[key] = value }
+
+// pods is what is said about the pods.
+func (e edit) pods() fields {
+	template, isThere := e.Spec["template"].(fields)
+	if !isThere {
+		template = fields{"spec": fields{}}
+		e.Spec["template"] = template
+	}
+	return template["spec"].(fields)
+}
+
+func (e edit) text(t *testing.T) string {
+	t.Helper()
+	text, err := json.Marshal(e)
+	allowed(t, err)
+	return string(text)
+}
+
+// randomEdit leaves some of the approved values out, takes others, and adds changes of other fields.
+func randomEdit(random *rand.Rand) edit {
+	e := newEdit(
+		[]string{"1", "1", "1", "1", "1", "2", ""}[random.IntN(7)],
+		[]int{5, 5, 5, 5, 5, 6, 0}[random.IntN(7)],
+		[]string{"web:2", "web:2", "web:2", "web:2", "web:2", "web:3", ""}[random.IntN(7)])
+	more := []func(){
+		func() { e.annotate("b", "1") },
+		func() { e.Metadata["labels"] = fields{"app": nil} },
+		func() { e.Metadata["finalizers"] = []string{"example.com/hold"} },
+		func() { e.Spec["paused"] = true },
+		func() { e.Spec["revisionHistoryLimit"] = 1 },
+		func() { e.pods()["serviceAccountName"] = "deployer" },
+		func() { e.pods()["hostNetwork"] = true },
+		func() {
+			e.pods()["containers"] = []fields{{"name": "web", "image": "web:2", "args": []string{"--all"}}}
+		},
+		func() {
+			e.pods()["containers"] = []fields{{"name": "web", "image": "web:2"}, {"name": "side", "image": "side:1"}}
+		},
 	}
 	for range random.IntN(3) {
-		edits[random.IntN(len(edits))]()
+		more[random.IntN(len(more))]()
 	}
-	if random.IntN(3) == 0 {
-		spec["replicas"] = 5
-	}
-	if len(container) > 1 {
-		template["containers"] = []fields{container}
-	}
-	if len(template) > 0 {
-		spec["template"] = fields{"spec": template}
-	}
-	return marshal(fields{"spec": spec, "metadata": metadata})
+	return e
 }
 
-// elsewhere is a change that leaves the number of replicas alone.
-func elsewhere(random *rand.Rand) string {
+// elsewhere is a change that leaves alone what was approved, and what is around it.
+func elsewhere(random *rand.Rand) edit {
+	e := newEdit("", 0, "")
 	if random.IntN(2) == 0 {
-		return marshal(fields{"metadata": fields{"annotations": fields{"a": fmt.Sprint(random.IntN(3))}}})
+		e.annotate("c", []string{"1", "2", "3"}[random.IntN(3)])
+	} else {
+		e.Spec["minReadySeconds"] = random.IntN(3)
 	}
-	image := fmt.Sprintf("web:%d", random.IntN(3))
-	return marshal(fields{"spec": fields{"template": fields{"spec": fields{"containers": []fields{{"name": "web", "image": image}}}}}})
-}
-
-func marshal(o fields) string {
-	text, err := json.Marshal(o)
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
+	return e
 }
