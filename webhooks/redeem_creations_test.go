@@ -10,7 +10,7 @@ import (
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes/scheme"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -180,7 +180,7 @@ func bindPod(ctx context.Context, s *story) error {
 
 func bindAny(ctx context.Context, s *story) error {
 	return s.agent.CoreV1().RESTClient().Post().Namespace(s.namespace).Resource("bindings").
-		VersionedParams(&metav1.CreateOptions{}, scheme.ParameterCodec).Body(bindTo(s)).Do(ctx).Error()
+		VersionedParams(&metav1.CreateOptions{}, clientgoscheme.ParameterCodec).Body(bindTo(s)).Do(ctx).Error()
 }
 
 // testTokenByDryRun has a token issued by a dry run: the API server does not look at that, so it costs the use.

@@ -24,7 +24,7 @@ type fields = map[string]any
 // result that was approved. The tries are dry runs, which are judged as what they try and spend nothing.
 func TestRedeemNothingElse(t *testing.T) {
 	const seed, tries = 20261125, 200
-	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // it is to be repeated
+	random := rand.New(rand.NewPCG(seed, seed)) // it is to be repeated
 	s := newStory(t, newEnvironment(t), consentToAll)
 	whole := newEdit("1", 5, "web:2").text(t)
 	act := func() error { return strategicWeb(whole)(t.Context(), s) }
