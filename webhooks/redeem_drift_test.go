@@ -82,14 +82,15 @@ func TestRedeemAfterDrift(t *testing.T) {
 		t.Run(name, func(t *testing.T) { tc.run(t, e) })
 	}
 	for name, test := range map[string]func(*testing.T, *environment){
-		"around an element of a list":         testListDrift,
-		"a policy says something else":        testPolicyEdited,
-		"a window closes":                     testWindowCloses,
-		"a window opens":                      testWindowOpens,
-		"a policy is described otherwise":     testPolicyDescribed,
-		"an approver loses the right":         testApproverLost,
-		"an account is created again":         testAccountReplaced,
-		"somebody else's policy adds a label": testMutated,
+		"around an element of a list":           testListDrift,
+		"a use after drift is one all the same": testUseAfterDrift,
+		"a policy says something else":          testPolicyEdited,
+		"a window closes":                       testWindowCloses,
+		"a window opens":                        testWindowOpens,
+		"a policy is described otherwise":       testPolicyDescribed,
+		"an approver loses the right":           testApproverLost,
+		"an account is created again":           testAccountReplaced,
+		"somebody else's policy adds a label":   testMutated,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
@@ -149,6 +150,34 @@ func replaced(t *testing.T, s *story) {
 	allowed(t, s.person.Delete(t.Context(), s.web.DeepCopy()))
 	s.web = deployment(s.namespace, "web")
 	allowed(t, s.person.Create(t.Context(), s.web))
+}
+
+// testUseAfterDrift has an object changed between consent and use whose generation does not show it: it has none, or what
+// changes is its metadata. What the use started from is then younger than the consent, and the use counts like any other.
+func testUseAfterDrift(t *testing.T, e *environment) {
+	s := newStory(t, e, consentToAll)
+	config := configMap(s.namespace, "c")
+	config.Data = map[string]string{"a": "1", "b": "1"}
+	allowed(t, s.admin.Create(t.Context(), config))
+	const note, noNote = `{"metadata":{"annotations":{"example.com/note":"hello"}}}`, `{"metadata":{"annotations":{"example.com/note":null}}}`
+	for name, tc := range map[string]struct {
+		object              client.Object
+		act, drifts, revert string
+	}{
+		"ConfigMap":  {config, `{"data":{"a":"2"}}`, `{"data":{"b":"2"}}`, `{"data":{"a":"1"}}`},
+		"Deployment": {s.web, note, `{"spec":{"replicas":3}}`, noNote},
+	} {
+		act := func() error { return patch(t.Context(), s.agent, tc.object, types.MergePatchType, tc.act) }
+		approval := s.grant(t, act)
+		allowed(t, patch(t.Context(), s.person, tc.object, types.MergePatchType, tc.drifts))
+		redeem(t, act)
+		s.wantUses(t, approval, 1)
+		allowed(t, patch(t.Context(), s.person, tc.object, types.MergePatchType, tc.revert))
+		if next := s.asked(t, act); next.Name == approval.Name {
+			t.Errorf("%s: approval %s is asked for again after its use", name, approval.Name)
+		}
+		s.wantUses(t, approval, 1)
+	}
 }
 
 // testListDrift has a port changed that other ports stand beside.
