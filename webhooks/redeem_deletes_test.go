@@ -33,16 +33,16 @@ func TestRedeemDeletes(t *testing.T) {
 		"kubectl delete now": {
 			prepare: lingeringPod, ask: kubectl("delete", "pod", "victim", "--force", "--grace-period=0"), landed: landed, revert: lingeringPod,
 		},
-		"asked by kubectl, done by a client":    {prepare: pending, ask: deletePod, redeem: remove, landed: landed, revert: pending},
-		"eviction":                              {prepare: pending, ask: evictPod, landed: landed, revert: pending},
-		"asked by deletion, done by eviction":   {prepare: pending, ask: deletePod, redeem: evictPod, landed: landed, revert: pending},
-		"asked by eviction, done by deletion":   {prepare: pending, ask: evictPod, redeem: deletePod, landed: landed, revert: pending},
-		"kubectl drain":                         {prepare: onNode, ask: drain, landed: landed, revert: onNode},
-		"asked by kubectl drain, done by one":   {prepare: onNode, ask: drain, redeem: deletePod, landed: landed, revert: onNode},
-		"asked by deletion, done by a drain":    {prepare: onNode, ask: deletePod, redeem: drain, landed: landed, revert: onNode},
-		"a ConfigMap by kubectl":                configMapDeletion(kubectl("delete", "configmap", "c")),
-		"a Deployment with what it has made":    deploymentDeletion(kubectl("delete", "deployment", "web")),
-		"a Deployment without what it has made": deploymentDeletion(kubectl("delete", "deployment", "web", "--cascade=orphan")),
+		"asked by kubectl, done by a client":       {prepare: pending, ask: deletePod, redeem: remove, landed: landed, revert: pending},
+		"eviction":                                 {prepare: pending, ask: evictPod, landed: landed, revert: pending},
+		"asked by deletion, done by eviction":      {prepare: pending, ask: deletePod, redeem: evictPod, landed: landed, revert: pending},
+		"asked by eviction, done by deletion":      {prepare: pending, ask: evictPod, redeem: deletePod, landed: landed, revert: pending},
+		"kubectl drain":                            {prepare: onNode, ask: drain, landed: landed, revert: onNode},
+		"asked by kubectl drain, done by deletion": {prepare: onNode, ask: drain, redeem: deletePod, landed: landed, revert: onNode},
+		"asked by deletion, done by a drain":       {prepare: onNode, ask: deletePod, redeem: drain, landed: landed, revert: onNode},
+		"a ConfigMap by kubectl":                   configMapDeletion(kubectl("delete", "configmap", "c")),
+		"a Deployment with what it has made":       deploymentDeletion(kubectl("delete", "deployment", "web")),
+		"a Deployment without what it has made":    deploymentDeletion(kubectl("delete", "deployment", "web", "--cascade=orphan")),
 	} {
 		t.Run(name, func(t *testing.T) { tc.run(t, e) })
 	}
