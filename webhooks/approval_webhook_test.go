@@ -58,9 +58,9 @@ func TestApprovals(t *testing.T) {
 
 var approvalInTail = regexp.MustCompile(`approval=[^/ ]*/([^ \]]*)`)
 
-// later are the answers that tell an agent to repeat its command: while controllers still write the object, an earlier
+// notYet are the answers that tell an agent to repeat its command: while controllers still write the object, an earlier
 // use is being settled, or it asks for too much at once.
-var later = regexp.MustCompile("changed while it was reviewed|is being used|opens requests too fast")
+var notYet = regexp.MustCompile("changed while it was reviewed|is being used|opens requests too fast")
 
 // asked makes a forbidden change, and returns the request that it opened.
 func asked(t *testing.T, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
@@ -68,7 +68,7 @@ func asked(t *testing.T, e *environment, namespace string, act func() error) *v1
 	var err error
 	operatortest.Eventually(t, "the object keeps still", func(context.Context) error {
 		err = act()
-		if err != nil && later.MatchString(err.Error()) {
+		if err != nil && notYet.MatchString(err.Error()) {
 			return err
 		}
 		return nil

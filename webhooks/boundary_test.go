@@ -125,7 +125,7 @@ func (h *handler) review(t *testing.T) admission.Response {
 	t.Helper()
 	var response admission.Response
 	operatortest.Eventually(t, "the object keeps still", func(context.Context) error {
-		if response = h.reviewOnce(t); !response.Allowed && later.MatchString(response.Result.Message) {
+		if response = h.reviewOnce(t); !response.Allowed && notYet.MatchString(response.Result.Message) {
 			return fmt.Errorf("the answer is %s", response.Result.Message)
 		}
 		return nil

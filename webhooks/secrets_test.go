@@ -85,7 +85,7 @@ func leaks(c *canaries) map[string]leak {
 	stored := func(values map[string]string) func(*testing.T, *scene) {
 		return func(t *testing.T, s *scene) {
 			t.Helper()
-			allowed(t, s.admin.Create(t.Context(), secret(s.namespace, values)))
+			allowed(t, s.admin.Create(t.Context(), secretOf(s.namespace, values)))
 		}
 	}
 	of := func(o func(s *scene) client.Object, kind types.PatchType, body string) func(context.Context, *scene, ...string) error {
@@ -93,7 +93,7 @@ func leaks(c *canaries) map[string]leak {
 			return s.agent.Patch(ctx, o(s), client.RawPatch(kind, []byte(body)), &client.PatchOptions{DryRun: dryRun})
 		}
 	}
-	kept := func(s *scene) client.Object { return secret(s.namespace, nil) }
+	kept := func(s *scene) client.Object { return secretOf(s.namespace, nil) }
 	web := func(s *scene) client.Object { return deployment(s.namespace, "web") }
 	created := map[string]string{"new": c.plant("created data")}
 	manifest := fmt.Sprintf(`{apiVersion: v1, kind: Secret, metadata: {name: applied, annotations: {"example.com/credential": %s}}, stringData: {key: %s}}`,
@@ -101,7 +101,7 @@ func leaks(c *canaries) map[string]leak {
 	old, next, more := c.plant("old data"), c.plant("new data"), c.plant("stringData")
 	return map[string]leak{
 		"create": {none, func(ctx context.Context, s *scene, dryRun ...string) error {
-			return s.agent.Create(ctx, secret(s.namespace, created), &client.CreateOptions{DryRun: dryRun})
+			return s.agent.Create(ctx, secretOf(s.namespace, created), &client.CreateOptions{DryRun: dryRun})
 		}},
 		"update": {stored(map[string]string{"key": old}), of(kept, types.MergePatchType,
 			fmt.Sprintf(`{"data":{"key":%q},"stringData":{"more":%q}}`, base64.StdEncoding.EncodeToString([]byte(next)), more))},
@@ -131,7 +131,7 @@ func leaks(c *canaries) map[string]leak {
 	}
 }
 
-func secret(namespace string, values map[string]string) *corev1.Secret {
+func secretOf(namespace string, values map[string]string) *corev1.Secret {
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "kept"}, StringData: map[string]string{}, Data: map[string][]byte{}}
 	for key, value := range values {
 		s.Data[key], s.StringData[key+"-text"] = []byte(value), value

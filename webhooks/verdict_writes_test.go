@@ -88,7 +88,7 @@ func edited(s *scene, t *testing.T, who *identity) error {
 	return err
 }
 
-func applied(s *scene, t *testing.T, who *identity) error {
+func verdictApplied(s *scene, t *testing.T, who *identity) error {
 	return s.run(t, who, "apply", "-f", file(t, s.mailbox()))
 }
 
@@ -112,7 +112,7 @@ func serverSideSame(s *scene, t *testing.T, who *identity) error {
 	return s.run(t, who, "apply", "--server-side", "-f", s.same(t, who))
 }
 
-func replaced(s *scene, t *testing.T, who *identity) error {
+func verdictReplaced(s *scene, t *testing.T, who *identity) error {
 	return s.run(t, who, "replace", "-f", file(t, s.whole(t, who)))
 }
 
@@ -131,18 +131,18 @@ func TestVerdictWrites(t *testing.T) {
 	for name, writes := range map[string][3]write{
 		"patch":                       {patched, patched, patched},
 		"edit":                        {edited, edited, edited},
-		"apply":                       {applied, applied, applied},
+		"apply":                       {verdictApplied, verdictApplied, verdictApplied},
 		"apply the whole":             {appliedWhole, appliedWhole, appliedWhole},
-		"apply the whole and less":    {appliedWhole, applied, appliedWhole},
+		"apply the whole and less":    {appliedWhole, verdictApplied, appliedWhole},
 		"apply the same":              {appliedSame, appliedSame, appliedSame},
 		"server-side apply the same":  {serverSideSame, serverSideSame, serverSideSame},
-		"apply and edit":              {applied, edited, applied},
+		"apply and edit":              {verdictApplied, edited, verdictApplied},
 		"server-side apply":           {serverSide, serverSide, serverSide},
 		"server-side apply the whole": {serverSideWhole, serverSideWhole, serverSideWhole},
 		"server-side whole and less":  {serverSideWhole, serverSide, serverSideWhole},
-		"server-side and client-side": {serverSide, applied, serverSide},
-		"replace":                     {replaced, replaced, replaced},
-		"each in another way":         {edited, serverSide, replaced},
+		"server-side and client-side": {serverSide, verdictApplied, serverSide},
+		"replace":                     {verdictReplaced, verdictReplaced, verdictReplaced},
+		"each in another way":         {edited, serverSide, verdictReplaced},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := e.scene(t, three)

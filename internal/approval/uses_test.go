@@ -41,7 +41,7 @@ func TestSpend(t *testing.T) {
 	if !spend(t, a, "update.b", noon) || *a.Status.Remaining != 0 || len(a.Status.Uses) != 2 {
 		t.Errorf("status %+v", a.Status)
 	}
-	if _, _, err := Spend(a, "update.a", noon.Add(time.Hour), v1alpha1.UsedObject{}); !errors.Is(err, ErrNotApproved) {
+	if _, _, err := Spend(a, "update.a", noon.Add(time.Hour), v1alpha1.UsedObject{}, "1"); !errors.Is(err, ErrNotApproved) {
 		t.Errorf("a known key after expiry: %v", err)
 	}
 }
@@ -180,7 +180,7 @@ func TestSessionsAreGoodForAWhile(t *testing.T) {
 			t.Errorf("after %s: already %t", step.after, got)
 		}
 	}
-	if _, _, err := Spend(a, "session.a", noon.Add(time.Minute), v1alpha1.UsedObject{}); err == nil {
+	if _, _, err := Spend(a, "session.a", noon.Add(time.Minute), v1alpha1.UsedObject{}, "1"); err == nil {
 		t.Error("a third session of two")
 	}
 	if a.Status.Uses[0].Key != "session.a.1" || a.Status.Uses[1].Key != "session.a.2" {
