@@ -33,7 +33,7 @@ export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
 GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/reference/api.md
 MODULES := . hack/tools/generate hack/tools/lint
 # Packages with goroutines are tested with the race detector, where there is a C compiler for it.
-RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|webhooks)(/|$$)
+RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|internal/settlement|webhooks)(/|$$)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 ##@ Develop

@@ -31,6 +31,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/history"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
+	"github.com/countersign-dev/countersign/internal/settlement"
 	"github.com/countersign-dev/countersign/webhooks"
 )
 
@@ -59,6 +60,7 @@ type operator struct {
 	certs    certificate.Dir
 	registry *registry.Registry
 	kinds    *catalogue.Catalogue
+	settler  *settlement.Settler
 	self     policy.Identity
 	// hashKey is nil until the key was read.
 	hashKey atomic.Pointer[action.Hasher]
@@ -135,7 +137,7 @@ func (op *operator) addCertificates() error {
 	return (&controllers.CertificateReconciler{Client: op.mgr.GetClient(), Secret: secret, Dir: op.certs}).SetupWithManager(op.mgr)
 }
 
-// addCatalogue makes the catalogue of kinds, for the controllers and the webhooks.
+// addCatalogue makes the catalogue of kinds, and what settles uses, for the controllers and the webhooks.
 func (op *operator) addCatalogue() error {
 	resources, err := discovery.NewDiscoveryClientForConfigAndClient(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
 	if err != nil {
@@ -144,6 +146,13 @@ func (op *operator) addCatalogue() error {
 	op.kinds = catalogue.New(resources, op.clock)
 	if err := op.mgr.Add(op.kinds); err != nil {
 		return fmt.Errorf("adding the catalogue of kinds: %w", err)
+	}
+	stored, err := history.NewReader(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
+	if err != nil {
+		return err
+	}
+	op.settler = &settlement.Settler{
+		History: stored, Catalogue: op.kinds, Hasher: op.hasher, Clock: op.clock, GiveBackAfter: op.giveBackAfter,
 	}
 	return nil
 }
@@ -170,17 +179,10 @@ func (op *operator) addControllers() error {
 
 // addApprovalControllers adds what becomes of approvals besides the webhooks.
 func (op *operator) addApprovalControllers() error {
-	stored, err := history.NewReader(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
-	if err != nil {
-		return err
-	}
 	for name, c := range map[string]interface{ SetupWithManager(ctrl.Manager) error }{
-		"approval": &controllers.ActionApprovalReconciler{Client: op.mgr.GetClient(), Registry: op.registry, Clock: op.clock},
-		"settlement": &controllers.SettlementReconciler{
-			Client: op.mgr.GetClient(), History: stored, Catalogue: op.kinds, Hasher: op.hasher,
-			Clock: op.clock, GiveBackAfter: op.giveBackAfter,
-		},
-		"retention": &controllers.RetentionReconciler{Client: op.mgr.GetClient(), Clock: op.clock, Retention: op.approvalRetention},
+		"approval":   &controllers.ActionApprovalReconciler{Client: op.mgr.GetClient(), Registry: op.registry, Clock: op.clock},
+		"settlement": &controllers.SettlementReconciler{Client: op.mgr.GetClient(), Settler: op.settler, Clock: op.clock},
+		"retention":  &controllers.RetentionReconciler{Client: op.mgr.GetClient(), Clock: op.clock, Retention: op.approvalRetention},
 	} {
 		if err := c.SetupWithManager(op.mgr); err != nil {
 			return fmt.Errorf("adding the %s controller: %w", name, err)
@@ -221,8 +223,8 @@ func (op *operator) addWebhooks(out io.Writer) error {
 		return err
 	}
 	approvals := &webhooks.Approvals{
-		Revision: seen,
-		Client:   op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
+		Revision: seen, Settler: op.settler,
+		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
 	}
 	cluster := &webhooks.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()}

@@ -19,6 +19,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/approval"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
+	"github.com/countersign-dev/countersign/internal/settlement"
 )
 
 // Approvals finds, opens and redeems the approvals of actions that need consent.
@@ -30,6 +31,8 @@ type Approvals struct {
 	Registry *registry.Registry
 	// OperatorNamespace is where requests for cluster-scoped targets go.
 	OperatorNamespace string
+	// Settler finds out at once what became of a use that is in the way. Nil: that is left to whoever settles all.
+	Settler *settlement.Settler
 	// Revision is the latest resourceVersion that was seen of approvals. Nil: none is known but that of each.
 	Revision func() string
 	Recorder events.EventRecorder
@@ -98,6 +101,12 @@ func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, ha
 	}
 	for _, candidate := range known {
 		done, err := a.try(ctx, p, candidate)
+		if done || err != nil {
+			return err
+		}
+	}
+	if p.settling != nil && a.Settler != nil {
+		done, err := a.trySettled(ctx, p)
 		if done || err != nil {
 			return err
 		}

@@ -34,6 +34,23 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 	return false, errors.New("redeeming an approval: too many others use it at once, repeat the request")
 }
 
+// trySettled asks the approval once more whose uses are made, after it was found out what became of them: the API server
+// reviews an update again that came too late for the object from which it started, and then its first use is free.
+func (a *Approvals) trySettled(ctx context.Context, p *plea) (bool, error) {
+	live := p.settling.DeepCopy()
+	settled, _, err := a.Settler.Settle(ctx, live, approval.ByVersions)
+	if err != nil {
+		return false, err
+	}
+	if settled {
+		if err := a.Client.Status().Update(ctx, live); err != nil && !apierrors.IsConflict(err) {
+			return false, fmt.Errorf("settling uses of approval %s: %w", nameOf(live), err)
+		} // on conflict somebody else has settled or used it
+	}
+	p.settling = nil
+	return a.try(ctx, p, live)
+}
+
 // judge applies one approval to the action.
 func (a *Approvals) judge(ctx context.Context, p *plea, live *v1alpha1.ActionApproval) (bool, error) {
 	now := a.Clock.Now()

@@ -1,4 +1,4 @@
-package controllers
+package settlement
 
 import (
 	"context"
@@ -15,6 +15,14 @@ import (
 	"github.com/countersign-dev/countersign/internal/history"
 )
 
+const (
+	// firstLook and lastLook bound the time from one look at a use to the next. The API server's caches hold what
+	// happened for more than a minute, and its storage for five.
+	firstLook, lastLook = 50 * time.Millisecond, 30 * time.Second
+	// blindLook is when a use is looked at again whose object may not be read: rights may come.
+	blindLook = 5 * time.Minute
+)
+
 // closeAfter is how long a creation may take: no request to the API server lives longer. Its attempt is closed then.
 const closeAfter = time.Minute
 
@@ -26,7 +34,7 @@ type finding struct {
 
 // inquiry is a look at one use.
 type inquiry struct {
-	*SettlementReconciler
+	*Settler
 	approval *v1alpha1.ActionApproval
 	use      *v1alpha1.ApprovalUse
 	object   history.Object
@@ -34,14 +42,14 @@ type inquiry struct {
 }
 
 // investigate looks at one use. What cannot be known stays as it is: the use counts.
-func (r *SettlementReconciler) investigate(ctx context.Context, a *v1alpha1.ActionApproval, use *v1alpha1.ApprovalUse) (finding, error) {
+func (s *Settler) investigate(ctx context.Context, a *v1alpha1.ActionApproval, use *v1alpha1.ApprovalUse) (finding, error) {
 	o := use.Object
-	kind, err := r.Catalogue.Facts(o.Group, o.Resource)
+	kind, err := s.Catalogue.Facts(o.Group, o.Resource)
 	if err != nil {
 		return finding{again: blindLook}, nil //nolint:nilerr // the kind is gone, or comes back
 	}
 	step := approval.Step(a, o)
-	q := inquiry{SettlementReconciler: r, approval: a, use: use, kind: kind, object: history.Object{
+	q := inquiry{Settler: s, approval: a, use: use, kind: kind, object: history.Object{
 		Group: o.Group, Version: o.Version, Resource: o.Resource, Kind: kind.Kind, Namespace: step.Namespace, Name: o.Name,
 	}}
 	if !kind.Namespaced {
