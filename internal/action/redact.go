@@ -145,6 +145,13 @@ func (a *Action) Redact(content map[string]any) map[string]any {
 	return object
 }
 
+// RedactChange returns the change with *** for every secret value.
+func (a *Action) RedactChange(c Change) Change {
+	z := a.rootZone().under(c.Path)
+	c.From.V, c.To.V = z.redact(c.From.V), z.redact(c.To.V)
+	return c
+}
+
 func (z zone) redact(v any) any {
 	if z.hides(v) {
 		return redacted

@@ -99,6 +99,11 @@ func TestNothingShowsSecrets(t *testing.T) {
 		for _, c := range a.Changes {
 			from, to := a.Render(c)
 			checkNoSecrets(t, c.Path.String()+from+to)
+			hidden := a.RedactChange(c)
+			checkNoSecrets(t, valueText(hidden.From)+valueText(hidden.To))
+			if hidden.From.Present != c.From.Present || hidden.To.Present != c.To.Present {
+				t.Errorf("%s: what is absent became present, or the reverse", c.Path)
+			}
 		}
 		checkNoSecrets(t, canonicalText(a.Redact(a.Old))+canonicalText(a.Redact(a.New)))
 	}

@@ -1,0 +1,157 @@
+package guard
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/cel-go/cel"
+	"github.com/google/cel-go/common"
+	"github.com/google/cel-go/common/ast"
+	"github.com/google/cel-go/interpreter"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+)
+
+// How long expressions may be, in characters, as the schema has it.
+const (
+	maxExpression        = 4096
+	maxMessageExpression = 1024
+)
+
+// Guard is a compiled guard. It is immutable and safe for concurrent use.
+type Guard struct {
+	// Name of the guard.
+	Name string
+	// ReadsRecent and ReadsNow say that the expression depends on the history of the agent, or on the time.
+	ReadsRecent, ReadsNow bool
+
+	condition program
+	message   *program // nil: none
+}
+
+// program is one compiled expression.
+type program struct {
+	text string
+	tree *ast.AST
+	plan interpreter.InterpretableV2
+}
+
+// Compile compiles the expressions of a guard that stands at a path. All that is wrong is returned at once; the guard is
+// nil then.
+func Compile(g *v1alpha1.Guard, at *field.Path) (*Guard, field.ErrorList) {
+	var errs field.ErrorList
+	compiled := &Guard{Name: g.Name}
+	condition, err := compile(g.Expression, cel.BoolType, maxExpression)
+	if err != nil {
+		errs = append(errs, field.Invalid(at.Child("expression"), g.Expression, err.Error()))
+	}
+	compiled.condition = condition
+	if g.MessageExpression != "" {
+		message, err := compile(g.MessageExpression, cel.StringType, maxMessageExpression)
+		if err != nil {
+			errs = append(errs, field.Invalid(at.Child("messageExpression"), g.MessageExpression, err.Error()))
+		}
+		compiled.message = &message
+	}
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	compiled.ReadsRecent = compiled.reads(varRecent)
+	compiled.ReadsNow = compiled.reads(varNow)
+	return compiled, nil
+}
+
+// reads says whether one of the expressions reads a variable.
+func (g *Guard) reads(name string) bool {
+	return g.condition.reads(name) || g.message != nil && g.message.reads(name)
+}
+
+func (p *program) reads(name string) bool {
+	for _, reference := range p.tree.ReferenceMap() {
+		if reference.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// compile makes a program of an expression that must give a type.
+func compile(expression string, want *cel.Type, most int) (program, error) {
+	l, err := loadLanguage()
+	if err != nil {
+		return program{}, err
+	}
+	if n := utf8.RuneCountInString(expression); n > most {
+		return program{}, fmt.Errorf("is %d characters long, and may be %d", n, most)
+	}
+	checked, issues := l.env.Compile(expression)
+	if issues.Err() != nil {
+		return program{}, issuesError(issues.Errors())
+	}
+	if got := checked.OutputType(); !got.IsExactType(want) {
+		return program{}, typeError(got, want)
+	}
+	tree := checked.NativeRep()
+	plan, err := l.plan(tree)
+	if err != nil {
+		return program{}, err
+	}
+	return program{text: expression, tree: tree, plan: plan}, nil
+}
+
+// typeError says what the expression gives instead, and how to come by what it must give.
+func typeError(got, want *cel.Type) error {
+	hint := ""
+	switch {
+	case want.IsExactType(cel.StringType):
+		hint = ": convert it with string(...)"
+	case got.IsExactType(cel.DynType):
+		hint = ": compare the value, such as object.spec.suspend == true"
+	}
+	return fmt.Errorf("must give %s, but gives %s%s", want, got, hint)
+}
+
+// maxIssues bounds how many problems of one expression are told: the first ones cause the others.
+const maxIssues = 4
+
+// issuesError puts problems on one line, each with its position.
+func issuesError(issues []*common.Error) error {
+	var texts []string
+	for _, issue := range issues[:min(len(issues), maxIssues)] {
+		text := issueText(issue.Message)
+		if issue.Location.Line() > 0 {
+			text = position(issue.Location) + ": " + text
+		}
+		texts = append(texts, text)
+	}
+	if strings.Contains(strings.Join(texts, ""), "undeclared reference") {
+		texts = append(texts, "the variables are "+variableNames)
+	}
+	if more := len(issues) - maxIssues; more > 0 {
+		texts = append(texts, fmt.Sprintf("and %d more", more))
+	}
+	return fmt.Errorf("%s", strings.Join(texts, "; "))
+}
+
+// position counts lines and columns from 1.
+func position(l common.Location) string {
+	return fmt.Sprintf("line %d, column %d", l.Line(), l.Column()+1)
+}
+
+// maxIssue bounds the text of one problem, in characters: the parser lists every token that it would have liked.
+const maxIssue = 240
+
+func issueText(message string) string {
+	message = strings.ReplaceAll(strings.Join(strings.Fields(message), " "), " (in container '')", "")
+	return cut(message, maxIssue)
+}
+
+// cut shortens a text to so many characters.
+func cut(s string, most int) string {
+	if utf8.RuneCountInString(s) <= most {
+		return s
+	}
+	return string([]rune(s)[:most-1]) + "…"
+}

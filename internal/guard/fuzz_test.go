@@ -1,0 +1,77 @@
+package guard
+
+import (
+	"testing"
+	"unicode/utf8"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
+)
+
+// FuzzObject evaluates expressions about objects that nobody has thought of.
+func FuzzObject(f *testing.F) {
+	for _, object := range hostileObjects() {
+		f.Add([]byte(object))
+	}
+	f.Add([]byte(three))
+	var guards []*Guard
+	for _, expression := range variableTests {
+		guards = append(guards, compiled(f, expression, "string(object.spec.x)"))
+	}
+	for _, expression := range hostileExpressions {
+		if g, _ := Compile(&v1alpha1.Guard{Name: "g", Expression: expression}, field.NewPath("guards")); g != nil {
+			guards = append(guards, g)
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		object, err := action.DecodeObject(raw)
+		if err != nil {
+			return
+		}
+		a := &action.Action{Operation: v1alpha1.OperationUpdate, Resource: "secrets", Old: object, New: object}
+		e := NewEvaluation(Input{Action: a, Now: now, NamespaceLabels: map[string]string{}}, nil)
+		bounded(t, string(raw), func() {
+			for _, g := range guards {
+				check(t, e.Run(g, ""))
+			}
+		})
+	})
+}
+
+// FuzzExpression compiles expressions that nobody has thought of, and evaluates those that compile.
+func FuzzExpression(f *testing.F) {
+	for _, expression := range hostileExpressions {
+		f.Add(expression)
+	}
+	for _, expression := range variableTests {
+		f.Add(expression)
+	}
+	a := update(f, three, ten)
+	large := update(f, hostileObjects()["list of objects"], hostileObjects()["long text"])
+	f.Fuzz(func(t *testing.T, expression string) {
+		bounded(t, expression, func() {
+			g, errs := Compile(&v1alpha1.Guard{Name: "g", Expression: expression, MessageExpression: "string(" + expression + ")"}, field.NewPath("guards"))
+			if (g == nil) != (len(errs) > 0) {
+				t.Fatalf("guard %v with errors %v", g, errs)
+			}
+			if g, _ = Compile(&v1alpha1.Guard{Name: "g", Expression: expression}, field.NewPath("guards")); g == nil {
+				return
+			}
+			check(t, NewEvaluation(Input{Action: a, Now: now}, nil).Run(g, ""))
+			check(t, NewEvaluation(Input{Action: large, Now: now}, nil).Run(g, ""))
+		})
+	})
+}
+
+// check holds a result against what is promised of every one.
+func check(t *testing.T, r Result) {
+	t.Helper()
+	switch {
+	case r.Verdict != Passed && r.Verdict != Violated && r.Verdict != Failed,
+		(r.Verdict == Passed) != (r.Text == ""),
+		!utf8.ValidString(r.Text), utf8.RuneCountInString(r.Text) > 600, oneLine(r.Text, 600) != r.Text:
+		t.Errorf("got %+v", r)
+	}
+}
