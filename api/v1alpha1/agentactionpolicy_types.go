@@ -165,8 +165,8 @@ type AgentActionPolicySpec struct {
 	// +listMapKey=name
 	Tasks []Task `json:"tasks,omitempty"`
 
-	// guards restrict whatever this policy governs, whichever task grants it.
-	// This version does not evaluate guards: a policy with guards is not Ready and refuses what it governs.
+	// guards restrict whatever this policy governs, whichever task grants it. Each is an expression in CEL about the
+	// action and its objects, as in a ValidatingAdmissionPolicy. A guard that fails refuses.
 	// +optional
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32

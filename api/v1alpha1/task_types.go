@@ -180,18 +180,23 @@ type Guard struct {
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	ResourceRules []ResourceRule `json:"resourceRules,omitempty"`
-	// expression must be true for the action to pass. It may use object, oldObject, request, namespaceObject,
-	// changes, task, now and recent.
+	// expression must be true for the action to pass, such as
+	// object.spec.replicas - oldObject.spec.replicas <= 5. It may use object and oldObject, of which one is null
+	// for a CREATE or a DELETE, request, namespaceObject, changes, task and now. For a scale object and oldObject
+	// are the workload. recent is not available in this version: a policy that reads it is not Ready and refuses
+	// what it governs.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
 	Expression string `json:"expression,omitempty"`
-	// messageExpression gives the text for whoever is refused.
+	// messageExpression gives the text for whoever is refused, such as
+	// 'scaling to ' + string(object.spec.replicas). It sees "***" for secret values. Omitted, or where it fails:
+	// the expression is shown.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	MessageExpression string `json:"messageExpression,omitempty"`
-	// lookBack is how far into the past an expression that uses recent looks.
+	// lookBack is how far into the past an expression that uses recent looks. It has no effect in this version.
 	// +optional
 	LookBack Duration `json:"lookBack,omitempty"`
 	// whenViolated is what happens when the expression is false: Deny or RequireApproval. Omitted: Deny. An

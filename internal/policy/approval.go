@@ -25,8 +25,13 @@ func (c *compiler) unavailable(at *field.Path) {
 // the policy refuses all that it governs.
 func (c *compiler) unavailableRestriction(at *field.Path) {
 	c.unavailable(at)
+	c.cannotJudge(at.String() + " is not available in this version of Countersign")
+}
+
+// cannotJudge notes why the policy refuses all that it governs.
+func (c *compiler) cannotJudge(why string) {
 	if c.policy.broken == "" {
-		c.policy.broken = at.String() + " is not available in this version of Countersign"
+		c.policy.broken = why
 	}
 }
 
@@ -76,23 +81,6 @@ func (c *compiler) compileApproval(spec *field.Path) {
 			c.fail(field.Duplicate(at.Child("requirements").Index(i).Child("name"), r.Name))
 		}
 		seen[r.Name] = true
-	}
-}
-
-func (c *compiler) compileGuards(at *field.Path) {
-	seen := map[string]bool{}
-	for i, g := range c.spec.Guards {
-		here := at.Index(i)
-		if seen[g.Name] {
-			c.fail(field.Duplicate(here.Child("name"), g.Name))
-		}
-		seen[g.Name] = true
-		c.validateRules(g.ResourceRules, here.Child("resourceRules"))
-		c.requireKnown(g.WhenViolated, g.Requirements, here, "whenViolated")
-		c.checkDuration(g.LookBack, here.Child("lookBack"), maxLookBack)
-	}
-	if len(c.spec.Guards) > 0 {
-		c.unavailableRestriction(at)
 	}
 }
 

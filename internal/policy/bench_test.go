@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,42 @@ func BenchmarkDecide(b *testing.B) {
 	b.Run("policies=1000/matching=10/refused", func(b *testing.B) {
 		decideMany(b, largeSet(b, 1000, 10, others["of other subjects"]), update(replicasPath), Deny)
 	})
+}
+
+// BenchmarkDecideGuards measures a decision with ten guards of the kinds that people write, beside the same one without,
+// about a Deployment of usual size.
+func BenchmarkDecideGuards(b *testing.B) {
+	deployment := map[string]any{
+		"metadata": map[string]any{"name": "web", "namespace": "shop", "labels": map[string]any{"app": "web", "team": "shop"}},
+		"spec": map[string]any{"replicas": int64(3), "template": map[string]any{
+			"metadata": map[string]any{"labels": map[string]any{"app": "web"}},
+			"spec": map[string]any{"containers": []any{
+				map[string]any{"name": "web", "image": "registry.example.com/shop/web@sha256:" + strings.Repeat("0", 64), "securityContext": map[string]any{"privileged": false},
+					"resources": map[string]any{"limits": map[string]any{"memory": "512Mi"}}},
+				map[string]any{"name": "proxy", "image": "registry.example.com/shop/proxy@sha256:" + strings.Repeat("1", 64)},
+			}, "volumes": []any{map[string]any{"name": "tmp", "emptyDir": map[string]any{}}}},
+		}},
+	}
+	changed := with(scale(3, 5), func(a *action.Action) { a.Old, a.New = deployment, deployment })
+	guards := `
+guards:
+- {name: small-steps, expression: object.spec.replicas - oldObject.spec.replicas <= 5}
+- {name: not-zero, expression: "!has(object.spec.replicas) || object.spec.replicas > 0"}
+- {name: registries, expression: "object.spec.template.spec.containers.all(c, ['registry.example.com/', 'mirror.example.com/'].exists(r, c.image.startsWith(r)))"}
+- {name: digests, expression: "object.spec.template.spec.containers.all(c, c.image.matches('@sha256:[0-9a-f]{64}$'))"}
+- {name: unprivileged, expression: "object.spec.template.spec.containers.all(c, !(has(c.securityContext) && has(c.securityContext.privileged) && c.securityContext.privileged == true))"}
+- {name: no-host-paths, expression: "!has(object.spec.template.spec.volumes) || object.spec.template.spec.volumes.all(v, !has(v.hostPath))"}
+- {name: no-host-namespaces, expression: "!object.spec.template.spec.?hostPID.orValue(false) && !object.spec.template.spec.?hostNetwork.orValue(false)"}
+- {name: memory, expression: "object.spec.template.spec.containers.all(c, !has(c.resources) || quantity(c.resources.limits.memory).isLessThan(quantity('4Gi')))"}
+- {name: labels, expression: "'team' in object.metadata.labels && object.metadata.labels.team == oldObject.metadata.labels.team"}
+- {name: few-changes, expression: "changes.size() <= 3 && changes.all(c, c.path.startsWith('spec.'))"}
+`
+	for name, spec := range map[string]string{"guards=0": "", "guards=10": guards} {
+		b.Run(name, func(b *testing.B) {
+			set := NewSet([]*Policy{Compile(policyOf(b, "p", subjects+"outOfScope: Allow\n"+spec), Identity{})}, Operator{})
+			decideMany(b, set, changed, Allow)
+		})
+	}
 }
 
 func largeSet(b *testing.B, n, matching int, other string) *Set {

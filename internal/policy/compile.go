@@ -35,6 +35,7 @@ type Policy struct {
 	outOfScope v1alpha1.OutOfScope
 	timing     timing
 	tasks      []*task
+	guards     []guardRule
 	windows    map[v1alpha1.WindowName]*window.Schedule
 	consent    consentRules
 	// outOfScopeRequirements are whom outOfScope asks.

@@ -11,6 +11,9 @@ import (
 // Decide says what becomes of an action. It is a pure function of the set and the input.
 func (s *Set) Decide(in Input) Decision {
 	c := s.find(in.Action)
+	if c.haveGuards() {
+		in.inspection = &inspection{}
+	}
 	d := s.decide(in, c.governed, c.enforced)
 	for _, p := range c.observed {
 		s.shadow(in, c, p, &d)
@@ -56,6 +59,7 @@ func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
 		d.Obstacles = p.restrict(in, d.Obstacles)
 	}
 	nearest := d.chooseTask(in)
+	d.inspect(in)
 	d.Outcome = outcomeOf(d.Obstacles)
 	if d.Outcome != Allow {
 		d.Remedy = remedy(in, &d, nearest)

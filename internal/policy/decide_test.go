@@ -258,11 +258,6 @@ governs: {excludeResourceRules: [{apiGroups: [apps], resources: [deployments], o
 			},
 			action: update(imagePath), wantOutcome: Allow, wantTask: "roll-images",
 		},
-		"guards are not available yet and refuse": {
-			policies:    map[string]string{"p": subjects + rollImages + "guards: [{name: g, expression: \"true\"}]\n"},
-			action:      update(imagePath),
-			wantOutcome: Deny, wantReasons: []string{"PolicyInvalid"}, wantTask: "roll-images",
-		},
 		"everybody who is governed": {
 			policies: map[string]string{
 				"p": subjects + rollImages,

@@ -42,6 +42,10 @@ const (
 	ApprovalUnusable Reason = "ApprovalUnusable"
 	// ApprovalRequired means that a task asks for consent to every use.
 	ApprovalRequired Reason = "ApprovalRequired"
+	// GuardViolated means that the expression of a guard is false.
+	GuardViolated Reason = "GuardViolated"
+	// GuardFailed means that the expression of a guard can say neither, because of an error or a limit.
+	GuardFailed Reason = "GuardFailed"
 	// ReservedAction means that no agent may ever do this.
 	ReservedAction Reason = "ReservedAction"
 	// PolicyInvalid means that a policy of the subject cannot judge the action.
@@ -67,6 +71,11 @@ type Input struct {
 	// NamespaceLabels are the labels of the action's namespace. Nil, as opposed to empty, means that they are not
 	// known: policies that select namespaces then govern, and tasks that do then cover nothing.
 	NamespaceLabels map[string]string
+	// Done, once closed, says that the time for the decision is over: guards then fail. Nil never is.
+	Done <-chan struct{}
+
+	// inspection is where the guards of one call of Decide are evaluated.
+	inspection *inspection
 }
 
 // Decision is the outcome for one action, with all obstacles.
@@ -108,7 +117,7 @@ type Obstacle struct {
 	Verdict v1alpha1.Verdict
 	// Policy and Task it belongs to; Task is empty for a restriction of the whole policy.
 	Policy, Task string
-	// Name of the window or freeze; of several windows the one that opens next.
+	// Name of the window, freeze or guard; of several windows the one that opens next.
 	Name string
 	// Detail says in words what is in the way, and until when. It is one line.
 	Detail string

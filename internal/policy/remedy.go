@@ -40,6 +40,9 @@ func remedy(in Input, d *Decision, nearest *miss) Remedy {
 	case !ok:
 		return Remedy{}
 	case waits || at.After(in.Now):
+		if d.readsNow(in) {
+			return Remedy{} // nobody knows what a guard will say by then
+		}
 		r.Wait = at
 	}
 	return r

@@ -177,6 +177,12 @@ func (s *Set) find(a *action.Action) candidates {
 	return c
 }
 
+// haveGuards says whether one of the policies has guards.
+func (c *candidates) haveGuards() bool {
+	have := func(p *Policy) bool { return len(p.guards) > 0 }
+	return slices.ContainsFunc(c.enforced, have) || slices.ContainsFunc(c.observed, have) || slices.ContainsFunc(c.everyone, have)
+}
+
 func (r *byResource) appendTo(list []*Policy, key groupResource) []*Policy {
 	return append(append(list, r.any...), r.named[key]...)
 }
