@@ -217,7 +217,7 @@ func TestEnforced(t *testing.T) {
 }
 
 func TestNotReady(t *testing.T) {
-	b := newBench(t, policySpec+"guards: [{name: g, expression: \"true\"}]\n", time.Now())
+	b := newBench(t, policySpec+"guards: [{name: g, expression: recent.size() < 3}]\n", time.Now())
 	b.registry.Update([]*v1alpha1.AgentActionPolicy{b.stored})
 	b.reconcile(t)
 	c := b.condition(t, v1alpha1.PolicyReady)

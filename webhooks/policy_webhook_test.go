@@ -85,6 +85,17 @@ func TestPolicies(t *testing.T) {
 		"control characters": {
 			replace: []string{"changeWindows:", "freezes: [{window: nights, reason: \"red \\e[31m\"}]\nchangeWindows:"}, want: []string{"spec.freezes[0].reason: "},
 		},
+		"guards": {
+			replace: []string{"tasks:", "guards:\n- {name: a, expression: objec.spec.x == 1}\n- {name: b, expression: object.spec.x}\n" +
+				"- {name: c, expression: \"true &&\\n object.spec.x <\", messageExpression: now}\n- {name: d, expression: \"true\", requirements: [nobody]}\ntasks:"},
+			want: []string{
+				"spec.guards[0].expression: line 1, column 1: undeclared reference to 'objec'; the variables are object,",
+				"spec.guards[1].expression: must give bool, but gives dyn: compare the value",
+				"spec.guards[2].expression: line 2, column 17: Syntax error",
+				"spec.guards[2].messageExpression: must give string, but gives timestamp: convert it with string(...)",
+				"spec.guards[3].requirements[0]: nobody",
+			},
+		},
 		"everything at once": {
 			replace: []string{"Europe/Berlin", "Mars/Olympus", "allowed: [nights]", "allowed: [night, morning]", "containers[*].image", "containers[0].image", "[shop]", "[shop-]"},
 			want: []string{
@@ -145,6 +156,7 @@ func TestPolicyWarnings(t *testing.T) {
 		"unused window":  {[]string{"changeWindows: {allowed: [nights]}\n", ""}, "window nights is defined but neither"},
 		"past window":    {[]string{`weekly: {days: [Mon], start: "22:00", end: "06:00"}`, `once: {from: "2020-01-01T00:00:00Z", to: "2020-01-02T00:00:00Z"}`}, "lies in the past"},
 		"field of later": {[]string{"  scope:", "  budget: {maxActions: 1, per: 1h}\n  scope:"}, "not available in this version, the policy will not be Ready: spec.tasks[0].budget"},
+		"history":        {[]string{"tasks:", "guards: [{name: g, expression: recent.size() < 3}]\ntasks:"}, "will not be Ready: spec.guards[0].expression"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

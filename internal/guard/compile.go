@@ -110,7 +110,8 @@ func typeError(got, want *cel.Type) error {
 	case got.IsExactType(cel.DynType):
 		hint = ": compare the value, such as object.spec.suspend == true"
 	}
-	return fmt.Errorf("must give %s, but gives %s%s", want, got, hint)
+	name := strings.ToLower(strings.TrimPrefix(got.String(), "google.protobuf."))
+	return fmt.Errorf("must give %s, but gives %s%s", want, name, hint)
 }
 
 // maxIssues bounds how many problems of one expression are told: the first ones cause the others.

@@ -30,8 +30,8 @@ const (
 // cheap are functions that take a bounded number of steps, or for texts as many as it took to come by them.
 var cheap = map[string]bool{
 	operators.LogicalAnd: true, operators.LogicalOr: true, operators.LogicalNot: true, operators.Conditional: true,
-	operators.NotStrictlyFalse: true, operators.OldNotStrictlyFalse: true,
-	operators.Subtract: true, operators.Multiply: true, operators.Divide: true, operators.Modulo: true,
+	operators.NotStrictlyFalse: true,
+	operators.Subtract:         true, operators.Multiply: true, operators.Divide: true, operators.Modulo: true,
 	operators.Negate: true, operators.Less: true, operators.LessEquals: true, operators.Greater: true, operators.GreaterEquals: true,
 	operators.Index: true, operators.OptIndex: true, operators.OptSelect: true,
 	"size": true, "type": true, "dyn": true, "first": true, "last": true,
@@ -45,7 +45,6 @@ var costs = map[string]costOf{
 	opEquals:          comparison,
 	opNotEquals:       comparison,
 	operators.In:      membership,
-	operators.OldIn:   membership,
 	"indexOf":         search,
 	"lastIndexOf":     search,
 	"sets.contains":   pairs,
@@ -230,10 +229,11 @@ func (s *scale) list(l traits.Lister) {
 	}
 	s.add(1)
 	s.depth++
-	for i := range types.Int(min(length(l), s.most)) {
-		if s.sum > s.most {
-			break
-		}
+	size, ok := l.Size().(types.Int)
+	if !ok || size < 0 {
+		s.add(tooMuch) // nobody can count it
+	}
+	for i := types.Int(0); i < size && s.sum <= s.most; i++ {
 		s.value(l.Get(i))
 	}
 	s.depth--

@@ -34,12 +34,11 @@ var causes = []cause{
 // explain says why an expression has no value: where, what is wrong there, and how to write it. It shows parts of the
 // expression, never a value.
 func (p *program) explain(err error, v *variables) string {
-	var over overrun
-	if errors.As(err, &over) {
+	if over, ok := errors.AsType[overrun](err); ok {
 		return over.Error()
 	}
-	var failed *types.Err
-	if !errors.As(err, &failed) {
+	failed, ok := errors.AsType[*types.Err](err)
+	if !ok {
 		return "the expression cannot be evaluated"
 	}
 	where, at := p.place(failed.NodeID())

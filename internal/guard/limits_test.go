@@ -152,7 +152,7 @@ func TestBudgetOfOneDecision(t *testing.T) {
 			counts[string(result.Verdict)+" "+result.Text]++
 		}
 	})
-	if counts["Failed "+overDecisionCost.Error()] == 0 || counts["Passed "] == 0 || len(counts) != 2 {
+	if counts["Failed "+errDecisionCost.Error()] == 0 || counts["Passed "] == 0 || len(counts) != 2 {
 		t.Errorf("got %v", counts)
 	}
 }
@@ -162,7 +162,7 @@ func TestDeadline(t *testing.T) {
 	a := update(t, hostileObjects()["list of objects"], ten)
 	over := make(chan struct{})
 	close(over)
-	if got := NewEvaluation(Input{Action: a, Now: now}, over).Run(compiled(t, "true", ""), ""); got != (Result{Failed, overTime.Error()}) {
+	if got := NewEvaluation(Input{Action: a, Now: now}, over).Run(compiled(t, "true", ""), ""); got != (Result{Failed, errTime.Error()}) {
 		t.Errorf("got %+v", got)
 	}
 	for name, expression := range map[string]string{
@@ -179,7 +179,7 @@ func TestDeadline(t *testing.T) {
 				t.Fatal(err)
 			}
 			close(done)
-			if _, err := g.condition.run(e.plain); !errors.Is(err, overTime) {
+			if _, err := g.condition.run(e.plain); !errors.Is(err, errTime) {
 				t.Errorf("got %v", err)
 			}
 		})

@@ -39,17 +39,17 @@ type overrun string
 func (o overrun) Error() string { return string(o) }
 
 const (
-	overTime         overrun = "the time for the decision is over"
-	overDecisionCost overrun = "the guards of this decision together cost more than is allowed"
+	errTime         overrun = "the time for the decision is over"
+	errDecisionCost overrun = "the guards of this decision together cost more than is allowed"
 )
 
-// overCallCost says that one expression alone costs too much.
-var overCallCost = overrun(fmt.Sprintf("it costs more than %d, which is the limit: what it works on is too large", uint64(callCost)))
+// errCallCost says that one expression alone costs too much.
+var errCallCost = overrun(fmt.Sprintf("it costs more than %d, which is the limit: what it works on is too large", uint64(callCost)))
 
 // begin opens the account of one expression.
 func (m *meter) begin() error {
 	if m.call = min(m.decision, callCost); m.call == 0 {
-		return overDecisionCost
+		return errDecisionCost
 	}
 	return m.check()
 }
@@ -58,7 +58,7 @@ func (m *meter) begin() error {
 func (m *meter) check() error {
 	select {
 	case <-m.done:
-		return overTime
+		return errTime
 	default:
 		return nil
 	}
@@ -68,9 +68,9 @@ func (m *meter) check() error {
 // CEL does for its own limit: an error would be a value, that an expression can pass over. See program.run.
 func (m *meter) charge(cost uint64) {
 	if cost > m.call {
-		over := overCallCost
+		over := errCallCost
 		if m.decision == m.call {
-			over = overDecisionCost
+			over = errDecisionCost
 		}
 		m.decision, m.call = m.decision-m.call, 0
 		panic(over)

@@ -26,11 +26,11 @@ func matching(args []ref.Val, _ uint64) uint64 {
 		return tooMuch
 	}
 	// To compile the pattern takes a while as well.
-	return plus(times(size, 16), patternCost(size, len(text(args[0]))))
+	return plus(times(size, 16), patternCost(size, text(args[0])))
 }
 
-func patternCost(size uint64, length int) uint64 {
-	return times(size, uint64(length)+1) / patternUnit
+func patternCost(size uint64, text string) uint64 {
+	return times(size, uint64(len(text))+1) / patternUnit
 }
 
 // instructions is the size of a compiled pattern, by an estimate that does not compile what is too large.
@@ -109,7 +109,7 @@ type weighed struct {
 // Exec implements interpreter.InterpretableV2.
 func (w *weighed) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	v := w.InterpretableV2.Exec(frame)
-	charge(frame, patternCost(w.size, len(text(v))))
+	charge(frame, patternCost(w.size, text(v)))
 	return v
 }
 
