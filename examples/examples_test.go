@@ -3,6 +3,7 @@ package examples
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -32,10 +33,14 @@ type example struct {
 
 // step is a command line of the agent.
 type step struct {
+	// run is the command line. APPROVAL stands for the name of the approval that a refusal before it has named.
 	run string
+	// as is a person who runs it instead of the agent, a member of the group sre.
+	as string
 	// stdin of the command.
 	stdin string
-	// want are the reasons of the refusal, sorted and joined by commas. Empty: it passes.
+	// want are the reasons of the refusal, sorted and joined by commas, or what reasons returns for one that only lacks
+	// consent. Empty: it passes.
 	want string
 	// says is part of what the client prints.
 	says string
@@ -145,7 +150,49 @@ var examples = []example{{
 		{run: "kubectl exec -n shop bare -- id", want: "ActionOutOfScope", says: "may not exec into pod shop/bare"},
 		{run: "kubectl create configmap notes -n shop", want: "ActionOutOfScope"},
 	},
+}, {
+	dir: "thresholds", namespace: "ai-agents", name: "shop-operator",
+	given: []string{"kubectl create serviceaccount default -n shop-live"},
+	closed: []step{
+		{run: "kubectl create configmap notes -n shop-live --dry-run=server", want: "ActionOutOfScope"},
+	},
+	open: []step{
+		{run: "kubectl apply -f thresholds/app.yaml", says: "deployment.apps/cart created"},
+		{run: "kubectl scale -n shop-live deployment/cart --replicas=7", says: "scaled"},
+		{run: "kubectl scale -n shop-live deployment/cart --replicas=13 --dry-run=server", want: asked, says: "from 7 to 13 replicas at once"},
+		{run: `kubectl patch -n shop-live deployment/cart -p {"spec":{"replicas":13}}`, want: asked, says: "ASK: approval shop-live/"},
+		{run: "kubectl get aa APPROVAL -n shop-live -o jsonpath={.spec.reasons}", as: "anna", says: `[{"name":"small-steps","policy":"shop-operator","type":"GuardViolated"}]`},
+		{run: approve, as: "anna", says: "patched"},
+		{run: "kubectl scale -n shop-live deployment/cart --replicas=13", want: asked, says: "APPROVAL is pending"},
+		{run: approve, as: "ben", says: "patched"},
+		{run: "kubectl scale -n shop-live deployment/cart --replicas=14", want: asked},
+		{run: "kubectl scale -n shop-live deployment/cart --replicas=13", says: "scaled"},
+		{run: "kubectl scale -n shop-live deployment/cart --replicas=1", says: "scaled"},
+		{run: "kubectl create deployment many -n shop-live --replicas=6 --image=" + known, want: asked, says: "from 0 to 6 replicas"},
+		{run: "kubectl create deployment few -n shop-live --replicas=5 --image=" + known},
+		{run: "kubectl set image -n shop-live deployment/cart cart=mirror.example.com/cart@sha256:" + digest},
+		{run: "kubectl set image -n shop-live deployment/cart cart=registry.example.com/shop/cart:1.1.0", want: "GuardViolated", says: "guard known-images (policy shop-operator): images come from registry.example.com"},
+		{run: "kubectl set image -n shop-live deployment/cart cart=registry.example.com.evil.example/cart@sha256:" + digest, want: "GuardViolated"},
+		{run: "kubectl run evil -n shop-live --image=evil.example/shell@sha256:" + digest, want: "GuardViolated"},
+		{run: "kubectl run shell -n shop-live --image=" + known},
+		{run: `kubectl patch -n shop-live deployment/cart -p {"spec":{"template":{"spec":{"initContainers":[{"name":"init","image":"evil.example/x"}]}}}}`, want: "GuardViolated"},
+		{run: "kubectl run root -n shop-live --privileged --image=" + known, want: "GuardViolated", says: "no privileged containers"},
+		{run: `kubectl patch -n shop-live deployment/cart -p {"spec":{"template":{"spec":{"hostPID":true}}}}`, want: "GuardViolated"},
+		{run: `kubectl patch -n shop-live deployment/cart -p {"spec":{"template":{"spec":{"volumes":[{"name":"root","hostPath":{"path":"/"}}]}}}}`, want: "GuardViolated"},
+		{run: `kubectl patch -n shop-live deployment/cart -p {"spec":{"replicas":13,"template":{"spec":{"hostPID":true}}}}`, want: "GuardViolated", says: "guard small-steps"},
+	},
+	unbound: []step{
+		{run: "kubectl create configmap notes -n shop-live", want: "ActionOutOfScope"},
+	},
 }}
+
+const (
+	// asked is what reasons returns where a guard asks for consent.
+	asked   = "decision RequireApproval with GuardViolated"
+	approve = `kubectl patch aa APPROVAL -n shop-live --type=merge -p {"spec":{"decision":{"verdict":"Approve"}}}`
+	digest  = "0000000000000000000000000000000000000000000000000000000000000000"
+	known   = "registry.example.com/shop/cart@sha256:" + digest
+)
 
 // run applies an example and does what its agent does.
 func (e *example) run(t *testing.T, c *cluster) {
@@ -202,8 +249,17 @@ func (e *example) prepare(t *testing.T, c *cluster) string {
 
 func steps(t *testing.T, c *cluster, agent, when string, list []step) {
 	t.Helper()
+	approval := ""
 	for _, s := range list {
-		output, err := c.try(t, agent, s.stdin, s.run)
+		account := agent
+		if s.as != "" {
+			account, s.run = "", s.run+" --as="+s.as+" --as-group=sre"
+		}
+		s.run, s.says = strings.ReplaceAll(s.run, "APPROVAL", approval), strings.ReplaceAll(s.says, "APPROVAL", approval)
+		output, err := c.try(t, account, s.stdin, s.run)
+		if found := named.FindStringSubmatch(output); found != nil {
+			approval = found[1]
+		}
 		t.Logf("%s: %s\n%s", when, s.run, output)
 		switch {
 		case s.want == "" && err != nil:
@@ -217,6 +273,9 @@ func steps(t *testing.T, c *cluster, agent, when string, list []step) {
 		}
 	}
 }
+
+// named is the approval in the tail of a refusal.
+var named = regexp.MustCompile(`approval=[^/ ]+/(\S+)`)
 
 func readPolicy(t *testing.T, path string) *v1alpha1.AgentActionPolicy {
 	t.Helper()
