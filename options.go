@@ -76,7 +76,8 @@ func (o *options) complete() error {
 		o.certDir = filepath.Join(os.TempDir(), "countersign-"+strconv.Itoa(o.webhookPort))
 	}
 	if o.giveBackAfter <= 0 || o.approvalRetention <= 0 {
-		return fmt.Errorf("--give-back-after and --approval-retention must be more than zero, not %s and %s", o.giveBackAfter, o.approvalRetention)
+		return fmt.Errorf("--give-back-after and --approval-retention must be more than zero, not %s and %s",
+			o.giveBackAfter, o.approvalRetention)
 	}
 	if o.logLevel < 0 || o.logLevel > 5 {
 		return fmt.Errorf("--log-level must be between 0 and 5, not %d", o.logLevel)

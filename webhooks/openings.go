@@ -46,7 +46,8 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		p.standing(found, now)
 		return nil
 	}
-	if why := a.bounded(p.in.Action.Actor.Username, client.ObjectKey{Namespace: p.request.Namespace(), Name: p.request.Name()}, known, now); why != "" {
+	request := client.ObjectKey{Namespace: p.request.Namespace(), Name: p.request.Name()}
+	if why := a.bounded(p.in.Action.Actor.Username, request, known, now); why != "" {
 		p.v.decision.Remedy.Ask = why
 		return nil
 	}

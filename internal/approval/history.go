@@ -13,11 +13,11 @@ type Evidence int
 const (
 	// NoEvidence is left by what is not stored as itself: sessions, tokens, bindings.
 	NoEvidence Evidence = iota
-	// ByVersions: an update lands from one version of the object, or never. The versions that follow tell.
+	// ByVersions is left by an update. It lands from one version of the object, or never: those that follow tell.
 	ByVersions
-	// ByAppearance: a new object appears, or it cannot be told that it will not.
+	// ByAppearance is left by a creation.
 	ByAppearance
-	// ByDisappearance: the object goes, whoever may have deleted it.
+	// ByDisappearance is left by a deletion, whoever may have deleted the object.
 	ByDisappearance
 )
 

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime/serializer"
-	"k8s.io/client-go/kubernetes/scheme"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 
 	"github.com/countersign-dev/countersign/internal/action"
@@ -41,7 +41,7 @@ type Reader struct {
 func NewReader(config *rest.Config, client *http.Client) (*Reader, error) {
 	raw := rest.CopyConfig(config)
 	raw.ContentConfig = rest.ContentConfig{
-		NegotiatedSerializer: serializer.NewCodecFactory(scheme.Scheme).WithoutConversion(),
+		NegotiatedSerializer: serializer.NewCodecFactory(clientgoscheme.Scheme).WithoutConversion(),
 		AcceptContentTypes:   "application/json", ContentType: "application/json",
 	}
 	c, err := rest.UnversionedRESTClientForConfigAndClient(raw, client)
