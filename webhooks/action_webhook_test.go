@@ -64,7 +64,7 @@ func TestActions(t *testing.T) {
 }
 
 // governed is an agent with a policy, and a Deployment to act upon.
-func governed(t *testing.T, e *environment, spec string) (namespace string, agent *identity, web *appsv1.Deployment) {
+func governed(t testing.TB, e *environment, spec string) (namespace string, agent *identity, web *appsv1.Deployment) {
 	t.Helper()
 	namespace = e.namespace(t)
 	agent = e.agent(t, namespace)
@@ -330,7 +330,7 @@ func testPerson(t *testing.T, e *environment) {
 }
 
 // webhookCalls is what the API server counts of calls to the action webhooks.
-func webhookCalls(t *testing.T, e *environment) string {
+func webhookCalls(t testing.TB, e *environment) string {
 	t.Helper()
 	person := e.identity(t, "admin", e.plane.Kubeconfig("admin"))
 	text, err := person.CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())

@@ -63,7 +63,7 @@ var approvalInTail = regexp.MustCompile(`approval=[^/ ]*/([^ \]]*)`)
 var notYet = regexp.MustCompile("changed while it was reviewed|is being used|opens requests too fast")
 
 // asked makes a forbidden change, and returns the request that it opened.
-func asked(t *testing.T, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
+func asked(t testing.TB, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
 	t.Helper()
 	var err error
 	operatortest.Eventually(t, "the object keeps still", func(context.Context) error {
@@ -93,7 +93,7 @@ func decide(ctx context.Context, who *identity, a *v1alpha1.ActionApproval, verd
 }
 
 // waitState waits until the STATE column says so.
-func waitState(t *testing.T, e *environment, a *v1alpha1.ActionApproval, state string) {
+func waitState(t testing.TB, e *environment, a *v1alpha1.ActionApproval, state string) {
 	t.Helper()
 	operatortest.Eventually(t, "approval "+a.Name+" is "+state, func(ctx context.Context) error {
 		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {

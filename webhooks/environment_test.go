@@ -46,7 +46,7 @@ type identity struct {
 	kubernetes.Interface
 }
 
-func newEnvironment(t *testing.T, flags ...string) *environment {
+func newEnvironment(t testing.TB, flags ...string) *environment {
 	t.Helper()
 	e := &environment{plane: controlplane.Shared(t)}
 	e.admin = operatortest.NewClient(t, e.plane.AdminConfig())
@@ -56,7 +56,7 @@ func newEnvironment(t *testing.T, flags ...string) *environment {
 }
 
 // namespace makes a namespace for one test.
-func (e *environment) namespace(t *testing.T) string {
+func (e *environment) namespace(t testing.TB) string {
 	t.Helper()
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	if err := e.admin.Create(t.Context(), ns); err != nil {
@@ -66,12 +66,12 @@ func (e *environment) namespace(t *testing.T) string {
 }
 
 // agent makes a service account that RBAC lets do everything: what stops it is Countersign.
-func (e *environment) agent(t *testing.T, namespace string) *identity {
+func (e *environment) agent(t testing.TB, namespace string) *identity {
 	t.Helper()
 	return e.agentNamed(t, namespace, "agent")
 }
 
-func (e *environment) agentNamed(t *testing.T, namespace, name string) *identity {
+func (e *environment) agentNamed(t testing.TB, namespace, name string) *identity {
 	t.Helper()
 	kubeconfig, err := e.plane.ServiceAccountKubeconfig(t.Context(), namespace, name)
 	if err != nil {
@@ -82,7 +82,7 @@ func (e *environment) agentNamed(t *testing.T, namespace, name string) *identity
 }
 
 // person makes a user with a client certificate and the same rights.
-func (e *environment) person(t *testing.T, name string) *identity {
+func (e *environment) person(t testing.TB, name string) *identity {
 	t.Helper()
 	kubeconfig, err := e.plane.PersonKubeconfig(name)
 	if err != nil {
@@ -92,7 +92,7 @@ func (e *environment) person(t *testing.T, name string) *identity {
 	return e.identity(t, name, kubeconfig)
 }
 
-func (e *environment) bindAdmin(t *testing.T, name string, subject rbacv1.Subject) {
+func (e *environment) bindAdmin(t testing.TB, name string, subject rbacv1.Subject) {
 	t.Helper()
 	binding := &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: "admin-" + name},
@@ -104,7 +104,7 @@ func (e *environment) bindAdmin(t *testing.T, name string, subject rbacv1.Subjec
 	}
 }
 
-func (e *environment) identity(t *testing.T, name, kubeconfig string) *identity {
+func (e *environment) identity(t testing.TB, name, kubeconfig string) *identity {
 	t.Helper()
 	config, err := e.plane.Config(kubeconfig)
 	if err != nil {
@@ -119,7 +119,7 @@ func (e *environment) identity(t *testing.T, name, kubeconfig string) *identity 
 
 // policy stores a policy for the agent of a namespace and waits until the API server sends the agent's actions to
 // the operator. AGENT and NAMESPACE in the spec stand for the agent and its namespace.
-func (e *environment) policy(t *testing.T, namespace, spec string) *v1alpha1.AgentActionPolicy {
+func (e *environment) policy(t testing.TB, namespace, spec string) *v1alpha1.AgentActionPolicy {
 	t.Helper()
 	p := e.policyNamed(t, "p-"+namespace, namespace, spec)
 	e.waitEnforced(t, p)
@@ -127,7 +127,7 @@ func (e *environment) policy(t *testing.T, namespace, spec string) *v1alpha1.Age
 }
 
 // policyNamed stores a policy under a name, without waiting.
-func (e *environment) policyNamed(t *testing.T, name, namespace, spec string) *v1alpha1.AgentActionPolicy {
+func (e *environment) policyNamed(t testing.TB, name, namespace, spec string) *v1alpha1.AgentActionPolicy {
 	t.Helper()
 	p := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	text := strings.NewReplacer("AGENT", "{kind: ServiceAccount, namespace: "+namespace+", name: agent}", "NAMESPACE", namespace).Replace(spec)
@@ -146,7 +146,7 @@ func (e *environment) policyNamed(t *testing.T, name, namespace, spec string) *v
 }
 
 // waitEnforced waits until this generation of a policy is in force.
-func (e *environment) waitEnforced(t *testing.T, p *v1alpha1.AgentActionPolicy) {
+func (e *environment) waitEnforced(t testing.TB, p *v1alpha1.AgentActionPolicy) {
 	t.Helper()
 	operatortest.Eventually(t, "policy "+p.Name+" is enforced", func(ctx context.Context) error {
 		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(p), p); err != nil {
@@ -162,7 +162,7 @@ func (e *environment) waitEnforced(t *testing.T, p *v1alpha1.AgentActionPolicy) 
 
 // waitGoverned waits until a dry run by the agent is answered by the operator: the API server takes some
 // milliseconds to take up a stored webhook configuration, and says nowhere that it has.
-func (e *environment) waitGoverned(t *testing.T, agent *identity, namespace string) {
+func (e *environment) waitGoverned(t testing.TB, agent *identity, namespace string) {
 	t.Helper()
 	operatortest.Eventually(t, "the agent is governed", func(ctx context.Context) error {
 		probe := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "probe"}}
@@ -178,7 +178,7 @@ func (e *environment) waitGoverned(t *testing.T, agent *identity, namespace stri
 }
 
 // waitPoliciesValidated waits until the API server asks the operator about policies.
-func (e *environment) waitPoliciesValidated(t *testing.T) {
+func (e *environment) waitPoliciesValidated(t testing.TB) {
 	t.Helper()
 	operatortest.Eventually(t, "policies are validated", func(ctx context.Context) error {
 		p := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "probe"}, Spec: v1alpha1.AgentActionPolicySpec{
@@ -196,7 +196,7 @@ func (e *environment) waitPoliciesValidated(t *testing.T) {
 }
 
 // refused checks that an error is a refusal by the operator: 403, with exactly these reasons as causes.
-func refused(t *testing.T, err error, reasons ...string) *apierrors.StatusError {
+func refused(t testing.TB, err error, reasons ...string) *apierrors.StatusError {
 	t.Helper()
 	status, ok := err.(*apierrors.StatusError) //nolint:errorlint // client-go returns it unwrapped
 	if !ok {
@@ -216,7 +216,7 @@ func refused(t *testing.T, err error, reasons ...string) *apierrors.StatusError 
 }
 
 // allowed checks that nothing was refused.
-func allowed(t *testing.T, err error) {
+func allowed(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("the answer is %v, want success", err)
@@ -224,7 +224,7 @@ func allowed(t *testing.T, err error) {
 }
 
 // auditLines are the lines of the API server's audit log that contain a text.
-func (e *environment) auditLines(t *testing.T, containing string) []string {
+func (e *environment) auditLines(t testing.TB, containing string) []string {
 	t.Helper()
 	text, err := os.ReadFile(e.plane.AuditLog())
 	if err != nil {
@@ -248,7 +248,7 @@ type warned struct {
 // HandleWarningHeader implements rest.WarningHandler.
 func (w *warned) HandleWarningHeader(_ int, _, text string) { w.warnings = append(w.warnings, text) }
 
-func (e *environment) withWarnings(t *testing.T, who *identity) *warned {
+func (e *environment) withWarnings(t testing.TB, who *identity) *warned {
 	t.Helper()
 	w := &warned{}
 	config := rest.CopyConfig(who.config)

@@ -42,7 +42,7 @@ func TestSettlement(t *testing.T) {
 }
 
 // grant asks for an action, has a person approve it, and returns the approval.
-func grant(t *testing.T, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
+func grant(t testing.TB, e *environment, namespace string, act func() error) *v1alpha1.ActionApproval {
 	t.Helper()
 	a := asked(t, e, namespace, act)
 	allowed(t, decide(t.Context(), e.person(t, "erin"), a, "Approve"))
@@ -51,7 +51,7 @@ func grant(t *testing.T, e *environment, namespace string, act func() error) *v1
 }
 
 // waitOutcome waits until the only use of an approval has an outcome.
-func waitOutcome(t *testing.T, e *environment, a *v1alpha1.ActionApproval, want v1alpha1.UseOutcome) {
+func waitOutcome(t testing.TB, e *environment, a *v1alpha1.ActionApproval, want v1alpha1.UseOutcome) {
 	t.Helper()
 	operatortest.Eventually(t, "the use of "+a.Name+" is "+string(want), func(ctx context.Context) error {
 		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
@@ -255,7 +255,7 @@ func testLate(t *testing.T, e *environment) {
 }
 
 // waitUses waits until an approval has a number of uses.
-func waitUses(t *testing.T, e *environment, a *v1alpha1.ActionApproval, want int) {
+func waitUses(t testing.TB, e *environment, a *v1alpha1.ActionApproval, want int) {
 	t.Helper()
 	operatortest.Eventually(t, "uses are made of "+a.Name, func(ctx context.Context) error {
 		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(a), a); err != nil {
