@@ -38,6 +38,7 @@ type Approvals struct {
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 
+	turns turns
 	// mu guards paces.
 	mu sync.Mutex
 	// paces of requesters, by user name.
@@ -69,9 +70,6 @@ func ByRequester(o client.Object) []string {
 	}
 	return []string{a.Spec.Requester.Username}
 }
-
-// maxConflicts is how often a use is tried again that others came before.
-const maxConflicts = 8
 
 // plea is an action that needs consent, on its way through the approvals.
 type plea struct {

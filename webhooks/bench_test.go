@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -52,6 +53,32 @@ func BenchmarkRedeem(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
+// BenchmarkRedeemRun has one agent change fifty objects at once under one run of its task: all of them write the same
+// approval.
+func BenchmarkRedeemRun(b *testing.B) {
+	e := newEnvironment(b)
+	namespace, agent, _ := governed(b, e, strings.ReplaceAll(fleetTask, "MOST", strconv.Itoa(crowdSize)))
+	c := &crowd{namespace: namespace, person: e.person(b, "erin")}
+	for i := range crowdSize {
+		c.add(b, e, agent, i)
+	}
+	for b.Loop() {
+		var plain, redeemed []time.Duration
+		for round := range crowdRounds {
+			plain = append(plain, c.atOnce(b, c.person, `{"spec":{"revisionHistoryLimit":%d}}`, round+1)...)
+			a := asked(b, e, namespace, func() error {
+				return patch(b.Context(), agent, c.webs[0], types.StrategicMergePatchType, fmt.Sprintf(imageBody, round+2))
+			})
+			allowed(b, decide(b.Context(), c.person, a, string(v1alpha1.VerdictApprove)))
+			redeemed = append(redeemed, c.atOnce(b, nil, imageBody, round+2)...)
+			waitState(b, e, a, "Spent")
+		}
+		report(b, "person", plain, nil)
+		report(b, "redeemed", redeemed, plain)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
 const imageBody = `{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:%d"}]}}}}`
 
 // report says the median and the 99th percentile, and the ratio of medians to what it is compared with.
@@ -86,12 +113,18 @@ func newCrowd(b *testing.B, e *environment) *crowd {
 		if i > 0 {
 			agent = e.agentNamed(b, namespace, fmt.Sprintf("agent-%d", i))
 		}
-		web := deployment(namespace, fmt.Sprintf("web-%d", i))
-		web.Spec.Replicas = new(int32(0))
-		allowed(b, e.admin.Create(b.Context(), web))
-		c.agents, c.webs = append(c.agents, agent), append(c.webs, web)
+		c.add(b, e, agent, i)
 	}
 	return c
+}
+
+// add takes in an agent, with a Deployment.
+func (c *crowd) add(b *testing.B, e *environment, agent *identity, number int) {
+	b.Helper()
+	web := deployment(c.namespace, fmt.Sprintf("web-%d", number))
+	web.Spec.Replicas = new(int32(0))
+	allowed(b, e.admin.Create(b.Context(), web))
+	c.agents, c.webs = append(c.agents, agent), append(c.webs, web)
 }
 
 // crowdPolicy governs all accounts of the namespace. Nobody can be asked for what is done by the task.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/util/retry"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -21,18 +22,32 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 	if candidate.Namespace != p.request.Namespace() || !p.concerns(candidate, a.Clock.Now()) {
 		return false, nil
 	}
-	for range maxConflicts {
+	done, err := a.turns.take(ctx, client.ObjectKeyFromObject(candidate))
+	if err != nil {
+		return false, err
+	}
+	defer done()
+	decided := false
+	err = wait.ExponentialBackoffWithContext(ctx, betweenReplicas, func(ctx context.Context) (bool, error) {
 		live := &v1alpha1.ActionApproval{}
 		if err := a.Live.Get(ctx, client.ObjectKeyFromObject(candidate), live); err != nil {
-			return false, client.IgnoreNotFound(err)
+			return true, client.IgnoreNotFound(err)
 		}
-		done, err := a.judge(ctx, p, live)
-		if !apierrors.IsConflict(err) {
-			return done, err
+		var err error
+		decided, err = a.judge(ctx, p, live)
+		if apierrors.IsConflict(err) {
+			return false, nil
 		}
+		return true, err
+	})
+	if wait.Interrupted(err) {
+		return false, errors.New("redeeming an approval: too many others use it at once, repeat the request")
 	}
-	return false, errors.New("redeeming an approval: too many others use it at once, repeat the request")
+	return decided, err
 }
+
+// betweenReplicas is how a use is tried again that another replica came before: until the decision must be made.
+var betweenReplicas = wait.Backoff{Duration: 5 * time.Millisecond, Factor: 1, Jitter: 3, Steps: 1000}
 
 // trySettled asks the approval once more whose uses are made, after it was found out what became of them: the API server
 // reviews an update again that came too late for the object from which it started, and then its first use is free.
