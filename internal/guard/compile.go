@@ -20,6 +20,13 @@ const (
 	maxMessageExpression = 1024
 )
 
+// maxDoubling bounds how often an expression may use the macros that double what stands before them: thirty in a row
+// would take all memory.
+const maxDoubling = 6
+
+// maxNesting bounds how many loops, lists and maps stand within each other: the time to check types grows with its cube.
+const maxNesting = 32
+
 // Guard is a compiled guard. It is immutable and safe for concurrent use.
 type Guard struct {
 	// Name of the guard.
@@ -86,9 +93,9 @@ func compile(expression string, want *cel.Type, most int) (program, error) {
 	if n := utf8.RuneCountInString(expression); n > most {
 		return program{}, fmt.Errorf("is %d characters long, and may be %d", n, most)
 	}
-	checked, issues := l.env.Compile(expression)
-	if issues.Err() != nil {
-		return program{}, issuesError(issues.Errors())
+	checked, err := l.check(expression)
+	if err != nil {
+		return program{}, err
 	}
 	if got := checked.OutputType(); !got.IsExactType(want) {
 		return program{}, typeError(got, want)
@@ -99,6 +106,38 @@ func compile(expression string, want *cel.Type, most int) (program, error) {
 		return program{}, err
 	}
 	return program{text: expression, tree: tree, plan: plan}, nil
+}
+
+// check parses an expression and finds its types. What would take very long to check is refused first.
+func (l *language) check(expression string) (*cel.Ast, error) {
+	if n := strings.Count(expression, "optMap") + strings.Count(expression, "optFlatMap"); n > maxDoubling {
+		return nil, fmt.Errorf("uses optMap or optFlatMap %d times, and may do so %d times", n, maxDoubling)
+	}
+	parsed, issues := l.env.Parse(expression)
+	if issues.Err() != nil {
+		return nil, issuesError(issues.Errors())
+	}
+	if n := nesting(ast.NavigateAST(parsed.NativeRep())); n > maxNesting {
+		return nil, fmt.Errorf("nests loops, lists and maps %d deep, and may do so %d deep", n, maxNesting)
+	}
+	checked, issues := l.env.Check(parsed)
+	if issues.Err() != nil {
+		return nil, issuesError(issues.Errors())
+	}
+	return checked, nil
+}
+
+// nesting is how many loops, lists and maps stand within each other.
+func nesting(e ast.NavigableExpr) int {
+	most := 0
+	for _, child := range e.Children() {
+		most = max(most, nesting(child))
+	}
+	switch e.Kind() { //nolint:exhaustive // the others do not nest types
+	case ast.ComprehensionKind, ast.ListKind, ast.MapKind:
+		most++
+	}
+	return most
 }
 
 // typeError says what the expression gives instead, and how to come by what it must give.

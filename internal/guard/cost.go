@@ -32,18 +32,18 @@ var cheap = map[string]bool{
 	operators.LogicalAnd: true, operators.LogicalOr: true, operators.LogicalNot: true, operators.Conditional: true,
 	operators.NotStrictlyFalse: true,
 	operators.Subtract:         true, operators.Multiply: true, operators.Divide: true, operators.Modulo: true,
-	operators.Negate: true, operators.Less: true, operators.LessEquals: true, operators.Greater: true, operators.GreaterEquals: true,
-	operators.Index: true, operators.OptIndex: true, operators.OptSelect: true,
+	operators.Negate: true, operators.Index: true, operators.OptIndex: true, operators.OptSelect: true,
 	"size": true, "type": true, "dyn": true, "first": true, "last": true,
 	"optional.of": true, "optional.none": true, "hasValue": true, "value": true,
-	"startsWith": true, "endsWith": true,
 }
 
 // costs are those of functions that take more steps than the size of what they are called with, or fewer.
 var costs = map[string]costOf{
-	operators.Add:     addition,
-	opEquals:          comparison,
-	opNotEquals:       comparison,
+	operators.Add:  addition,
+	opEquals:       comparison,
+	opNotEquals:    comparison,
+	operators.Less: comparison, operators.LessEquals: comparison, operators.Greater: comparison, operators.GreaterEquals: comparison,
+	"startsWith": comparison, "endsWith": comparison,
 	operators.In:      membership,
 	"indexOf":         search,
 	"lastIndexOf":     search,
@@ -64,6 +64,8 @@ var costs = map[string]costOf{
 	"format":          formatting,
 	"quantity":        quantity,
 	"isQuantity":      quantity,
+	"getDate":         partOfTime, "getDayOfMonth": partOfTime, "getDayOfWeek": partOfTime, "getDayOfYear": partOfTime, "getFullYear": partOfTime,
+	"getHours": partOfTime, "getMilliseconds": partOfTime, "getMinutes": partOfTime, "getMonth": partOfTime, "getSeconds": partOfTime,
 }
 
 // whole is the work of functions that look at all that they are called with, a few times.
@@ -75,9 +77,15 @@ func whole(args []ref.Val, most uint64) uint64 {
 	return times(total, 4)
 }
 
-// addition copies texts. Lists it only ties together, so that they may become longer than anybody could look at: length
-// and weigh take care of that.
-func addition(args []ref.Val, _ uint64) uint64 {
+// addition copies texts. Lists it only ties together, so that a few additions of a list to itself make one that is longer
+// than anybody could look at.
+func addition(args []ref.Val, most uint64) uint64 {
+	if _, ok := args[0].(traits.Lister); ok {
+		if plus(length(args[0]), length(args[1])) > most {
+			return tooMuch
+		}
+		return 1
+	}
 	return long(plus(uint64(len(text(args[0]))), uint64(len(text(args[1])))))
 }
 
@@ -156,6 +164,17 @@ func formatting(args []ref.Val, most uint64) uint64 {
 	return long(plus(size, uint64(len(text(args[0])))))
 }
 
+// zoneCost is what it takes to read a time zone.
+const zoneCost = 1000
+
+// partOfTime may have to read a time zone.
+func partOfTime(args []ref.Val, _ uint64) uint64 {
+	if len(args) < 2 {
+		return 1
+	}
+	return zoneCost
+}
+
 // maxExponent bounds the exponent of a quantity: as a number, it is written out with all its digits.
 const maxExponent = 100
 
@@ -223,8 +242,8 @@ func (s *scale) value(v ref.Val) {
 }
 
 func (s *scale) list(l traits.Lister) {
-	if content, ok := l.Value().([]any); ok {
-		s.content(content)
+	if known, ok := l.(*list); ok {
+		s.content(known.content)
 		return
 	}
 	s.add(1)
@@ -286,8 +305,7 @@ func (s *scale) content(v any) {
 	}
 }
 
-// length is the number of elements of a list or a map, 1 for everything else. A list that was added to itself so often
-// that nobody can count it is very long.
+// length is the number of elements of a list or a map, 1 for everything else.
 func length(v ref.Val) uint64 {
 	sizer, ok := v.(traits.Sizer)
 	if !ok {

@@ -2,10 +2,13 @@ package guard
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/google/cel-go/cel"
 	"github.com/google/cel-go/common/functions"
+	"github.com/google/cel-go/interpreter"
 	"k8s.io/apimachinery/pkg/util/version"
 	apiservercel "k8s.io/apiserver/pkg/cel"
 	"k8s.io/apiserver/pkg/cel/environment"
@@ -37,6 +40,8 @@ type language struct {
 	env *cel.Env
 	// operators are the implementations of functions, by overload and by name.
 	operators map[string]*functions.Overload
+	// planner makes checked expressions ready to run.
+	planner interpreter.Interpreter
 }
 
 // loadLanguage builds the language on first use, because it takes milliseconds.
@@ -74,7 +79,14 @@ func newLanguage() (*language, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &language{env: env, operators: operators}, nil
+	dispatcher := interpreter.NewDispatcher()
+	if err := dispatcher.Add(slices.Collect(maps.Values(operators))...); err != nil {
+		return nil, fmt.Errorf("building the environment of guards: %w", err)
+	}
+	provider, values := env.CELTypeProvider(), env.CELTypeAdapter()
+	attributes := interpreter.NewAttributeFactory(env.Container, values, provider)
+	planner := interpreter.NewInterpreter(dispatcher, env.Container, provider, values, attributes)
+	return &language{env: env, operators: operators, planner: planner}, nil
 }
 
 func operatorsOf(env *cel.Env) (map[string]*functions.Overload, error) {

@@ -14,15 +14,7 @@ import (
 
 // plan makes a checked expression ready to run, as cel.Env.Program does, but with a meter of our own.
 func (l *language) plan(tree *ast.AST) (interpreter.InterpretableV2, error) {
-	dispatcher := interpreter.NewDispatcher()
-	for _, o := range l.operators {
-		if err := dispatcher.Add(o); err != nil {
-			return nil, fmt.Errorf("preparing the functions: %w", err)
-		}
-	}
-	provider, values := l.env.CELTypeProvider(), l.env.CELTypeAdapter()
-	attributes := interpreter.NewAttributeFactory(l.env.Container, values, provider)
-	planned, err := interpreter.NewInterpreter(dispatcher, l.env.Container, provider, values, attributes).NewInterpretable(tree,
+	planned, err := l.planner.NewInterpretable(tree,
 		// The order counts: what the optimisations look for must not be wrapped yet.
 		interpreter.CustomDecoratorV2(weighTexts),
 		interpreter.Optimize(),

@@ -60,6 +60,8 @@ func TestCompileErrors(t *testing.T) {
 		`object.x.matches('` + strings.Repeat(`.{1000}`, 20) + `')`,
 		`duration('x') > duration('1s')`,
 		`int('x') == 1`,
+		`optional.of(1)` + strings.Repeat(`.optMap(a, a)`, 30) + `.value() == 1`,
+		`[1]` + strings.Repeat(`.map(a, [a])`, 40) + ` == []`,
 		strings.Repeat(`(`, 300) + `true` + strings.Repeat(`)`, 300),
 		`true` + strings.Repeat(` `, maxExpression),
 	} {

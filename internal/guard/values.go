@@ -32,7 +32,7 @@ func (a adapter) NativeToValue(v any) ref.Val {
 	case map[string]any:
 		return &object{Mapper: types.NewStringInterfaceMap(a, v), content: v}
 	case []any:
-		return types.NewDynamicList(a, v)
+		return &list{Lister: types.NewDynamicList(a, v), content: v}
 	default:
 		return types.DefaultTypeAdapter.NativeToValue(v)
 	}
@@ -47,6 +47,12 @@ type object struct {
 // Iterator implements traits.Iterable.
 func (o *object) Iterator() traits.Iterator {
 	return types.NewStringList(types.DefaultTypeAdapter, slices.Sorted(maps.Keys(o.content))).Iterator()
+}
+
+// list is a list that can be weighed without making CEL values of it.
+type list struct {
+	traits.Lister
+	content []any
 }
 
 // number is a literal that is no int64: a double where that means the same number, and else an error.
