@@ -39,11 +39,9 @@ var cheap = map[string]bool{
 
 // costs are those of functions that take more steps than the size of what they are called with, or fewer.
 var costs = map[string]costOf{
-	operators.Add:  addition,
-	opEquals:       comparison,
-	opNotEquals:    comparison,
-	operators.Less: comparison, operators.LessEquals: comparison, operators.Greater: comparison, operators.GreaterEquals: comparison,
-	"startsWith": comparison, "endsWith": comparison,
+	operators.Add:     addition,
+	opEquals:          comparison,
+	opNotEquals:       comparison,
 	operators.In:      membership,
 	"indexOf":         search,
 	"lastIndexOf":     search,
@@ -64,8 +62,16 @@ var costs = map[string]costOf{
 	"format":          formatting,
 	"quantity":        quantity,
 	"isQuantity":      quantity,
-	"getDate":         partOfTime, "getDayOfMonth": partOfTime, "getDayOfWeek": partOfTime, "getDayOfYear": partOfTime, "getFullYear": partOfTime,
-	"getHours": partOfTime, "getMilliseconds": partOfTime, "getMinutes": partOfTime, "getMonth": partOfTime, "getSeconds": partOfTime,
+	"getDate":         partOfTime,
+	"getDayOfMonth":   partOfTime,
+	"getDayOfWeek":    partOfTime,
+	"getDayOfYear":    partOfTime,
+	"getFullYear":     partOfTime,
+	"getHours":        partOfTime,
+	"getMilliseconds": partOfTime,
+	"getMinutes":      partOfTime,
+	"getMonth":        partOfTime,
+	"getSeconds":      partOfTime,
 }
 
 // whole is the work of functions that look at all that they are called with, a few times.
