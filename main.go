@@ -59,9 +59,11 @@ type operator struct {
 	clock    clock.RealClock
 	certs    certificate.Dir
 	registry *registry.Registry
-	kinds    *catalogue.Catalogue
-	settler  *settlement.Settler
-	self     policy.Identity
+	// discovery reads what the API server serves, kinds remembers it.
+	discovery discovery.DiscoveryInterface
+	kinds     *catalogue.Catalogue
+	settler   *settlement.Settler
+	self      policy.Identity
 	// hashKey is nil until the key was read.
 	hashKey atomic.Pointer[action.Hasher]
 }
@@ -139,11 +141,12 @@ func (op *operator) addCertificates() error {
 
 // addCatalogue makes the catalogue of kinds, and what settles uses, for the controllers and the webhooks.
 func (op *operator) addCatalogue() error {
-	resources, err := discovery.NewDiscoveryClientForConfigAndClient(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
+	var err error
+	op.discovery, err = discovery.NewDiscoveryClientForConfigAndClient(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
 	if err != nil {
 		return fmt.Errorf("making a discovery client: %w", err)
 	}
-	op.kinds = catalogue.New(resources, op.clock)
+	op.kinds = catalogue.New(op.discovery, op.clock)
 	if err := op.mgr.Add(op.kinds); err != nil {
 		return fmt.Errorf("adding the catalogue of kinds: %w", err)
 	}
@@ -235,7 +238,9 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	}
 	observer := actions
 	observer.ObserveOnly = true
-	policies := &webhooks.PolicyWebhook{Self: op.self, Clock: op.clock}
+	policies := &webhooks.PolicyWebhook{
+		Self: op.self, Clock: op.clock, Schemas: &webhooks.Schemas{Kinds: op.kinds, Discovery: op.discovery},
+	}
 	server := webhooks.NewServer(op.webhookPort, op.certs)
 	server.Register(controllers.EnforcePath, webhooks.LimitSize(&admission.Webhook{Handler: &actions}))
 	server.Register(controllers.ObservePath, webhooks.LimitSize(&admission.Webhook{Handler: &observer}))

@@ -19,6 +19,8 @@ import (
 type PolicyWebhook struct {
 	// Self is whom the operator acts as.
 	Self policy.Identity
+	// Schemas, where they are known, tell what guards read of kinds that do not have it.
+	Schemas *Schemas
 	// Clock tells whether a window lies in the past.
 	Clock clock.PassiveClock
 }
@@ -26,17 +28,17 @@ type PolicyWebhook struct {
 var _ admission.Validator[*v1alpha1.AgentActionPolicy] = (*PolicyWebhook)(nil)
 
 // ValidateCreate implements admission.Validator.
-func (w *PolicyWebhook) ValidateCreate(_ context.Context, p *v1alpha1.AgentActionPolicy) (admission.Warnings, error) {
-	return w.validate(p)
+func (w *PolicyWebhook) ValidateCreate(ctx context.Context, p *v1alpha1.AgentActionPolicy) (admission.Warnings, error) {
+	return w.validate(ctx, p)
 }
 
 // ValidateUpdate implements admission.Validator. A spec that stays the same is not judged again, so that a policy
 // which an older version accepted can still be labelled.
-func (w *PolicyWebhook) ValidateUpdate(_ context.Context, before, after *v1alpha1.AgentActionPolicy) (admission.Warnings, error) {
+func (w *PolicyWebhook) ValidateUpdate(ctx context.Context, before, after *v1alpha1.AgentActionPolicy) (admission.Warnings, error) {
 	if equality.Semantic.DeepEqual(before.Spec, after.Spec) {
 		return nil, nil
 	}
-	return w.validate(after)
+	return w.validate(ctx, after)
 }
 
 // ValidateDelete implements admission.Validator. Who may delete a policy is for RBAC and the reserved actions.
@@ -44,13 +46,16 @@ func (w *PolicyWebhook) ValidateDelete(context.Context, *v1alpha1.AgentActionPol
 	return nil, nil
 }
 
-func (w *PolicyWebhook) validate(p *v1alpha1.AgentActionPolicy) (admission.Warnings, error) {
+func (w *PolicyWebhook) validate(ctx context.Context, p *v1alpha1.AgentActionPolicy) (admission.Warnings, error) {
 	compiled := policy.Compile(p, w.Self)
 	if len(compiled.Errors) > 0 {
 		return nil, apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("AgentActionPolicy").GroupKind(), p.Name, compiled.Errors)
 	}
 	warnings := admission.Warnings(compiled.Warnings)
 	warnings = append(warnings, pastWindows(p, compiled, w.Clock)...)
+	if w.Schemas != nil {
+		warnings = append(warnings, w.Schemas.Hints(ctx, p)...)
+	}
 	if len(compiled.Unavailable) > 0 {
 		warnings = append(warnings, "not available in this version, the policy will not be Ready: "+strings.Join(compiled.Unavailable, ", "))
 	}

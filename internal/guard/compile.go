@@ -93,7 +93,7 @@ func compile(expression string, want *cel.Type, most int) (program, error) {
 	if n := utf8.RuneCountInString(expression); n > most {
 		return program{}, fmt.Errorf("is %d characters long, and may be %d", n, most)
 	}
-	checked, err := l.check(expression)
+	checked, err := check(l.env, expression)
 	if err != nil {
 		return program{}, err
 	}
@@ -109,18 +109,18 @@ func compile(expression string, want *cel.Type, most int) (program, error) {
 }
 
 // check parses an expression and finds its types. What would take very long to check is refused first.
-func (l *language) check(expression string) (*cel.Ast, error) {
+func check(env *cel.Env, expression string) (*cel.Ast, error) {
 	if n := strings.Count(expression, "optMap") + strings.Count(expression, "optFlatMap"); n > maxDoubling {
 		return nil, fmt.Errorf("uses optMap or optFlatMap %d times, and may do so %d times", n, maxDoubling)
 	}
-	parsed, issues := l.env.Parse(expression)
+	parsed, issues := env.Parse(expression)
 	if issues.Err() != nil {
 		return nil, issuesError(issues.Errors())
 	}
 	if n := nesting(ast.NavigateAST(parsed.NativeRep())); n > maxNesting {
 		return nil, fmt.Errorf("nests loops, lists and maps %d deep, and may do so %d deep", n, maxNesting)
 	}
-	checked, issues := l.env.Check(parsed)
+	checked, issues := env.Check(parsed)
 	if issues.Err() != nil {
 		return nil, issuesError(issues.Errors())
 	}

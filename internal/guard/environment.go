@@ -48,15 +48,40 @@ type language struct {
 var loadLanguage = sync.OnceValues(newLanguage)
 
 func newLanguage() (*language, error) {
+	env, err := newEnvironment(nil)
+	if err != nil {
+		return nil, err
+	}
+	operators, err := operatorsOf(env)
+	if err != nil {
+		return nil, err
+	}
+	dispatcher := interpreter.NewDispatcher()
+	if err := dispatcher.Add(slices.Collect(maps.Values(operators))...); err != nil {
+		return nil, fmt.Errorf("building the environment of guards: %w", err)
+	}
+	provider, values := env.CELTypeProvider(), env.CELTypeAdapter()
+	attributes := interpreter.NewAttributeFactory(env.Container, values, provider)
+	planner := interpreter.NewInterpreter(dispatcher, env.Container, provider, values, attributes)
+	return &language{env: env, operators: operators, planner: planner}, nil
+}
+
+// newEnvironment declares the variables. Object is the type of object and oldObject, nil for any.
+func newEnvironment(object *apiservercel.DeclType) (*cel.Env, error) {
 	base := environment.MustBaseEnvSet(dialect) // panics on an invalid version only, and this one is a constant
 	request, namespace, change, entry := requestType(), namespaceType(), changeType(), entryType()
+	declared := []*apiservercel.DeclType{request, namespace, change, entry}
+	content := cel.DynType
+	if object != nil {
+		declared, content = append(declared, object), object.CelType()
+	}
 	extended, err := base.Extend(
 		environment.VersionedOptions{
 			IntroducedVersion: version.MajorMinor(1, 0),
-			DeclTypes:         []*apiservercel.DeclType{request, namespace, change, entry},
+			DeclTypes:         declared,
 			EnvOptions: []cel.EnvOption{
-				cel.Variable(varObject, cel.DynType),
-				cel.Variable(varOldObject, cel.DynType),
+				cel.Variable(varObject, content),
+				cel.Variable(varOldObject, content),
 				cel.Variable(varRequest, request.CelType()),
 				cel.Variable(varNamespace, namespace.CelType()),
 				cel.Variable(varChanges, cel.ListType(change.CelType())),
@@ -75,18 +100,7 @@ func newLanguage() (*language, error) {
 	if err != nil {
 		return nil, fmt.Errorf("building the environment of guards: %w", err)
 	}
-	operators, err := operatorsOf(env)
-	if err != nil {
-		return nil, err
-	}
-	dispatcher := interpreter.NewDispatcher()
-	if err := dispatcher.Add(slices.Collect(maps.Values(operators))...); err != nil {
-		return nil, fmt.Errorf("building the environment of guards: %w", err)
-	}
-	provider, values := env.CELTypeProvider(), env.CELTypeAdapter()
-	attributes := interpreter.NewAttributeFactory(env.Container, values, provider)
-	planner := interpreter.NewInterpreter(dispatcher, env.Container, provider, values, attributes)
-	return &language{env: env, operators: operators, planner: planner}, nil
+	return env, nil
 }
 
 func operatorsOf(env *cel.Env) (map[string]*functions.Overload, error) {

@@ -34,7 +34,7 @@ func FuzzObject(f *testing.F) {
 		e := NewEvaluation(Input{Action: a, Now: now, NamespaceLabels: map[string]string{}}, nil)
 		bounded(t, string(raw), func() {
 			for _, g := range guards {
-				check(t, e.Run(g, ""))
+				checkResult(t, e.Run(g, ""))
 			}
 		})
 	})
@@ -59,14 +59,14 @@ func FuzzExpression(f *testing.F) {
 			if g, _ = Compile(&v1alpha1.Guard{Name: "g", Expression: expression}, field.NewPath("guards")); g == nil {
 				return
 			}
-			check(t, NewEvaluation(Input{Action: a, Now: now}, nil).Run(g, ""))
-			check(t, NewEvaluation(Input{Action: large, Now: now}, nil).Run(g, ""))
+			checkResult(t, NewEvaluation(Input{Action: a, Now: now}, nil).Run(g, ""))
+			checkResult(t, NewEvaluation(Input{Action: large, Now: now}, nil).Run(g, ""))
 		})
 	})
 }
 
-// check holds a result against what is promised of every one.
-func check(t *testing.T, r Result) {
+// checkResult holds a result against what is promised of every one.
+func checkResult(t *testing.T, r Result) {
 	t.Helper()
 	switch {
 	case r.Verdict != Passed && r.Verdict != Violated && r.Verdict != Failed,
