@@ -33,45 +33,52 @@ var cheap = map[string]bool{
 	operators.NotStrictlyFalse: true,
 	operators.Subtract:         true, operators.Multiply: true, operators.Divide: true, operators.Modulo: true,
 	operators.Negate: true, operators.Index: true, operators.OptIndex: true, operators.OptSelect: true,
-	"size": true, "type": true, "dyn": true, "first": true, "last": true,
+	"type": true, "dyn": true, "first": true, "last": true,
 	"optional.of": true, "optional.none": true, "hasValue": true, "value": true,
 }
 
 // costs are those of functions that take more steps than the size of what they are called with, or fewer.
 var costs = map[string]costOf{
-	operators.Add:     addition,
-	opEquals:          comparison,
-	opNotEquals:       comparison,
-	operators.In:      membership,
-	"indexOf":         search,
-	"lastIndexOf":     search,
-	"sets.contains":   pairs,
-	"sets.equivalent": pairs,
-	"sets.intersects": pairs,
-	"distinct":        func(args []ref.Val, most uint64) uint64 { return times(weigh(args[0], most), length(args[0])) },
-	"sort":            func(args []ref.Val, most uint64) uint64 { return times(weigh(args[0], most), 32) },
-	"flatten":         flattening,
-	"lists.range":     func(args []ref.Val, _ uint64) uint64 { return natural(args[0]) },
-	"cel.@mapInsert":  func(args []ref.Val, _ uint64) uint64 { return length(args[len(args)-1]) },
-	"matches":         matching,
-	"find":            matching,
-	"findAll":         matching,
-	"replace":         replacement,
-	"join":            joining,
-	"split":           splitting,
-	"format":          formatting,
-	"quantity":        quantity,
-	"isQuantity":      quantity,
-	"getDate":         partOfTime,
-	"getDayOfMonth":   partOfTime,
-	"getDayOfWeek":    partOfTime,
-	"getDayOfYear":    partOfTime,
-	"getFullYear":     partOfTime,
-	"getHours":        partOfTime,
-	"getMilliseconds": partOfTime,
-	"getMinutes":      partOfTime,
-	"getMonth":        partOfTime,
-	"getSeconds":      partOfTime,
+	operators.Add:           addition,
+	opEquals:                comparison,
+	opNotEquals:             comparison,
+	operators.Less:          comparison,
+	operators.Greater:       comparison,
+	operators.LessEquals:    comparison,
+	operators.GreaterEquals: comparison,
+	"size":                  counting,
+	"startsWith":            comparison,
+	"endsWith":              comparison,
+	operators.In:            membership,
+	"indexOf":               search,
+	"lastIndexOf":           search,
+	"sets.contains":         pairs,
+	"sets.equivalent":       pairs,
+	"sets.intersects":       pairs,
+	"distinct":              func(args []ref.Val, most uint64) uint64 { return times(weigh(args[0], most), length(args[0])) },
+	"sort":                  func(args []ref.Val, most uint64) uint64 { return times(weigh(args[0], most), 32) },
+	"flatten":               flattening,
+	"lists.range":           func(args []ref.Val, _ uint64) uint64 { return natural(args[0]) },
+	"cel.@mapInsert":        func(args []ref.Val, _ uint64) uint64 { return length(args[len(args)-1]) },
+	"matches":               matching,
+	"find":                  matching,
+	"findAll":               matching,
+	"replace":               replacement,
+	"join":                  joining,
+	"split":                 splitting,
+	"format":                formatting,
+	"quantity":              quantity,
+	"isQuantity":            quantity,
+	"getDate":               partOfTime,
+	"getDayOfMonth":         partOfTime,
+	"getDayOfWeek":          partOfTime,
+	"getDayOfYear":          partOfTime,
+	"getFullYear":           partOfTime,
+	"getHours":              partOfTime,
+	"getMilliseconds":       partOfTime,
+	"getMinutes":            partOfTime,
+	"getMonth":              partOfTime,
+	"getSeconds":            partOfTime,
 }
 
 // whole is the work of functions that look at all that they are called with, a few times.
@@ -83,17 +90,19 @@ func whole(args []ref.Val, most uint64) uint64 {
 	return times(total, 4)
 }
 
-// addition copies texts. Lists it only ties together, so that a few additions of a list to itself make one that is longer
-// than anybody could look at.
-func addition(args []ref.Val, most uint64) uint64 {
-	if _, ok := args[0].(traits.Lister); ok {
-		if plus(length(args[0]), length(args[1])) > most {
-			return tooMuch
-		}
-		return 1
+// addition copies texts and lists, but for the list that a loop is making, which grows in place. See metered.call.
+func addition(args []ref.Val, _ uint64) uint64 {
+	switch args[0].(type) {
+	case traits.MutableLister:
+		return length(args[1])
+	case traits.Lister:
+		return plus(length(args[0]), length(args[1]))
 	}
 	return long(plus(uint64(len(text(args[0]))), uint64(len(text(args[1])))))
 }
+
+// counting counts the characters of a text. Other sizes are known.
+func counting(args []ref.Val, _ uint64) uint64 { return uint64(len(text(args[0])))/textUnit + 1 }
 
 // comparison ends with the smaller of two values.
 func comparison(args []ref.Val, most uint64) uint64 {
@@ -202,113 +211,6 @@ func long(size uint64) uint64 {
 		return tooMuch
 	}
 	return size/textUnit + 1
-}
-
-// weigh counts the parts of a value, texts by their length, until most. What stands in a value several times counts
-// several times, since that is how often it is looked at.
-func weigh(v ref.Val, most uint64) uint64 {
-	w := scale{most: most}
-	w.value(v)
-	return w.sum
-}
-
-type scale struct {
-	sum, most uint64
-	// nested counts everything once for each level that it is under.
-	nested bool
-	depth  uint64
-}
-
-// add counts something of a cost, and says whether there is more to count.
-func (s *scale) add(cost uint64) bool {
-	if s.nested {
-		cost = times(cost, s.depth+1)
-	}
-	s.sum = plus(s.sum, cost)
-	return s.sum <= s.most
-}
-
-func (s *scale) value(v ref.Val) {
-	switch v := v.(type) {
-	case types.String:
-		s.add(1 + uint64(len(v))/textUnit)
-	case types.Bytes:
-		s.add(1 + uint64(len(v))/textUnit)
-	case *types.Optional:
-		if s.add(1) && v.HasValue() {
-			s.value(v.GetValue())
-		}
-	case traits.Lister:
-		s.list(v)
-	case traits.Mapper:
-		s.mapping(v)
-	default:
-		s.add(1)
-	}
-}
-
-func (s *scale) list(l traits.Lister) {
-	if known, ok := l.(*list); ok {
-		s.content(known.content)
-		return
-	}
-	s.add(1)
-	s.depth++
-	size, ok := l.Size().(types.Int)
-	if !ok || size < 0 {
-		s.add(tooMuch) // nobody can count it
-	}
-	for i := types.Int(0); i < size && s.sum <= s.most; i++ {
-		s.value(l.Get(i))
-	}
-	s.depth--
-}
-
-func (s *scale) mapping(m traits.Mapper) {
-	if o, ok := m.(*object); ok {
-		s.content(o.content)
-		return
-	}
-	s.add(1)
-	s.depth++
-	for it := m.Iterator(); it.HasNext() == types.True && s.sum <= s.most; {
-		key := it.Next()
-		s.value(key)
-		if v, found := m.Find(key); found {
-			s.value(v)
-		}
-	}
-	s.depth--
-}
-
-// content weighs what stands in an object, without making CEL values of it.
-func (s *scale) content(v any) {
-	switch v := v.(type) {
-	case string:
-		s.add(1 + uint64(len(v))/textUnit)
-	case []any:
-		s.add(1)
-		s.depth++
-		for _, element := range v {
-			if s.content(element); s.sum > s.most {
-				break
-			}
-		}
-		s.depth--
-	case map[string]any:
-		s.add(1)
-		s.depth++
-		for key, below := range v {
-			if s.content(below); !s.add(1 + uint64(len(key))/textUnit) {
-				break
-			}
-		}
-		s.depth--
-	case ref.Val:
-		s.value(v)
-	default:
-		s.add(1)
-	}
 }
 
 // length is the number of elements of a list or a map, 1 for everything else.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/cel-go/common/ast"
 	"github.com/google/cel-go/common/functions"
+	"github.com/google/cel-go/common/operators"
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/common/types/traits"
@@ -125,7 +126,7 @@ func (c *metered) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 		}
 	}
 	if m := meterOf(frame); m != nil {
-		m.charge(1 + c.cost(values, m.call))
+		m.charge(max(1, c.cost(values, m.call)))
 	}
 	return types.LabelErrNode(c.ID(), c.call(values))
 }
@@ -140,6 +141,12 @@ func (c *metered) call(values []ref.Val) ref.Val {
 		return types.Equal(values[0], values[1])
 	case opNotEquals:
 		return types.Bool(types.Equal(values[0], values[1]) != types.True)
+	case operators.Add:
+		if first, ok := values[0].(traits.Lister); ok {
+			if second, ok := values[1].(traits.Lister); ok {
+				return concatenated(first, second)
+			}
+		}
 	}
 	if o := c.operator; o != nil && (o.OperandTrait == 0 || len(values) > 0 && values[0].Type().HasTrait(o.OperandTrait)) {
 		switch {
@@ -157,6 +164,21 @@ func (c *metered) call(values []ref.Val) ref.Val {
 		}
 	}
 	return types.NewErr("no such overload: %s", c.Function())
+}
+
+// concatenated is a list of the elements of two. CEL only ties them together, so that adding a list to itself a hundred
+// times is done at once, and finding the size of the result never.
+func concatenated(first, second traits.Lister) ref.Val {
+	if growing, ok := first.(traits.MutableLister); ok {
+		return growing.Add(second)
+	}
+	var elements []ref.Val
+	for _, l := range []traits.Lister{first, second} {
+		for it := l.Iterator(); it.HasNext() == types.True; {
+			elements = append(elements, it.Next())
+		}
+	}
+	return types.NewRefValList(adapter{}, elements)
 }
 
 // alternative is or and orValue of optional values, which look at their second argument only if there is need. CEL has
