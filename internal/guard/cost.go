@@ -27,15 +27,14 @@ const (
 	tooMuch = 1 << 62
 )
 
-// cheap are functions that take a bounded number of steps, or for texts as many as it took to come by them.
+// cheap are operators that the interpreter has a way of its own for, each of one step.
 var cheap = map[string]bool{
 	operators.LogicalAnd: true, operators.LogicalOr: true, operators.LogicalNot: true, operators.Conditional: true,
-	operators.NotStrictlyFalse: true,
-	operators.Subtract:         true, operators.Multiply: true, operators.Divide: true, operators.Modulo: true,
-	operators.Negate: true, operators.Index: true, operators.OptIndex: true, operators.OptSelect: true,
-	"type": true, "dyn": true, "first": true, "last": true,
-	"optional.of": true, "optional.none": true, "hasValue": true, "value": true,
+	operators.NotStrictlyFalse: true, operators.Index: true, operators.OptIndex: true, operators.OptSelect: true,
 }
+
+// single is the cost of functions of one step, whatever they are called with.
+func single([]ref.Val, uint64) uint64 { return 1 }
 
 // costs are those of functions that take more steps than the size of what they are called with, or fewer.
 var costs = map[string]costOf{
@@ -49,36 +48,39 @@ var costs = map[string]costOf{
 	"size":                  counting,
 	"startsWith":            comparison,
 	"endsWith":              comparison,
-	operators.In:            membership,
-	"indexOf":               search,
-	"lastIndexOf":           search,
-	"sets.contains":         pairs,
-	"sets.equivalent":       pairs,
-	"sets.intersects":       pairs,
-	"distinct":              func(args []ref.Val, most uint64) uint64 { return times(weigh(args[0], most), length(args[0])) },
-	"sort":                  func(args []ref.Val, most uint64) uint64 { return times(weigh(args[0], most), 32) },
-	"flatten":               flattening,
-	"lists.range":           func(args []ref.Val, _ uint64) uint64 { return natural(args[0]) },
-	"cel.@mapInsert":        func(args []ref.Val, _ uint64) uint64 { return length(args[len(args)-1]) },
-	"matches":               matching,
-	"find":                  matching,
-	"findAll":               matching,
-	"replace":               replacement,
-	"join":                  joining,
-	"split":                 splitting,
-	"format":                formatting,
-	"quantity":              quantity,
-	"isQuantity":            quantity,
-	"getDate":               partOfTime,
-	"getDayOfMonth":         partOfTime,
-	"getDayOfWeek":          partOfTime,
-	"getDayOfYear":          partOfTime,
-	"getFullYear":           partOfTime,
-	"getHours":              partOfTime,
-	"getMilliseconds":       partOfTime,
-	"getMinutes":            partOfTime,
-	"getMonth":              partOfTime,
-	"getSeconds":            partOfTime,
+	operators.Subtract:      single, operators.Multiply: single, operators.Divide: single, operators.Modulo: single, operators.Negate: single,
+	"type": single, "dyn": single, "first": single, "last": single,
+	"optional.of": single, "optional.none": single, "hasValue": single, "value": single,
+	operators.In:      membership,
+	"indexOf":         search,
+	"lastIndexOf":     search,
+	"sets.contains":   pairs,
+	"sets.equivalent": pairs,
+	"sets.intersects": pairs,
+	"distinct":        func(args []ref.Val, most uint64) uint64 { return times(weigh(args[0], most), length(args[0])) },
+	"sort":            func(args []ref.Val, most uint64) uint64 { return times(weigh(args[0], most), 32) },
+	"flatten":         flattening,
+	"lists.range":     func(args []ref.Val, _ uint64) uint64 { return natural(args[0]) },
+	"cel.@mapInsert":  func(args []ref.Val, _ uint64) uint64 { return length(args[len(args)-1]) },
+	"matches":         matching,
+	"find":            matching,
+	"findAll":         matching,
+	"replace":         replacement,
+	"join":            joining,
+	"split":           splitting,
+	"format":          formatting,
+	"quantity":        quantity,
+	"isQuantity":      quantity,
+	"getDate":         partOfTime,
+	"getDayOfMonth":   partOfTime,
+	"getDayOfWeek":    partOfTime,
+	"getDayOfYear":    partOfTime,
+	"getFullYear":     partOfTime,
+	"getHours":        partOfTime,
+	"getMilliseconds": partOfTime,
+	"getMinutes":      partOfTime,
+	"getMonth":        partOfTime,
+	"getSeconds":      partOfTime,
 }
 
 // whole is the work of functions that look at all that they are called with, a few times.

@@ -13,7 +13,9 @@ import (
 // FuzzObject evaluates expressions about objects that nobody has thought of.
 func FuzzObject(f *testing.F) {
 	for _, object := range hostileObjects() {
-		f.Add([]byte(object))
+		if len(object) < 1<<17 { // TestHostile takes the larger ones, which only slow the fuzzer down
+			f.Add([]byte(object))
+		}
 	}
 	f.Add([]byte(three))
 	var guards []*Guard
@@ -32,11 +34,9 @@ func FuzzObject(f *testing.F) {
 		}
 		a := &action.Action{Operation: v1alpha1.OperationUpdate, Resource: "secrets", Old: object, New: object}
 		e := NewEvaluation(Input{Action: a, Now: now, NamespaceLabels: map[string]string{}}, nil)
-		bounded(t, string(raw), func() {
-			for _, g := range guards {
-				checkResult(t, e.Run(g, ""))
-			}
-		})
+		for _, g := range guards {
+			bounded(t, g.condition.text+" about "+string(raw), func() { checkResult(t, e.Run(g, "")) })
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package guard
 
 import (
+	"sync"
 	"testing"
 	"time"
 
@@ -131,4 +132,27 @@ func TestVariables(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestConcurrent evaluates the same guards about the same action many times at once.
+func TestConcurrent(t *testing.T) {
+	a := update(t, three, ten)
+	guards := map[string]*Guard{}
+	want := map[string]Result{}
+	for name, expression := range variableTests {
+		guards[name] = compiled(t, expression, "string(changes.size())")
+		want[name] = NewEvaluation(Input{Action: a, Now: now}, nil).Run(guards[name], "")
+	}
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			e := NewEvaluation(Input{Action: a, Now: now}, nil)
+			for name, g := range guards {
+				if got := e.Run(g, ""); got != want[name] {
+					t.Errorf("%s: got %+v, want %+v", name, got, want[name])
+				}
+			}
+		})
+	}
+	group.Wait()
 }

@@ -109,6 +109,9 @@ type weighed struct {
 // Exec implements interpreter.InterpretableV2.
 func (w *weighed) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	v := w.InterpretableV2.Exec(frame)
+	if _, ok := v.(types.String); !ok && !types.IsUnknownOrError(v) {
+		return types.LabelErrNode(w.ID(), noSuchOverload())
+	}
 	charge(frame, patternCost(w.size, text(v)))
 	return v
 }

@@ -128,8 +128,15 @@ func (c *metered) Exec(frame *interpreter.ExecutionFrame) ref.Val {
 	if m := meterOf(frame); m != nil {
 		m.charge(max(1, c.cost(values, m.call)))
 	}
-	return types.LabelErrNode(c.ID(), c.call(values))
+	result := c.call(values)
+	if err, failed := result.(*types.Err); failed {
+		// Some errors of CEL are shared by all evaluations, and cannot note where they came from.
+		return types.NewErrWithNodeID(c.ID(), "%w", err)
+	}
+	return result
 }
+
+func noSuchOverload() ref.Val { return types.NewErr("no such overload") }
 
 // Eval implements interpreter.Interpretable.
 func (c *metered) Eval(vars interpreter.Activation) ref.Val { return c.Exec(interpreter.AsFrame(vars)) }

@@ -43,6 +43,10 @@ func (v *variables) ResolveName(name string) (any, bool) {
 	case varRequest:
 		return once(&v.request, func() any { return requestOf(v.Action) }), true
 	case varNamespace:
+		if v.Action.Namespace != "" && v.NamespaceLabels == nil {
+			// A new one each time: CEL notes in an error where it came from.
+			return types.NewErr("%s", errLabelsUnknown), true
+		}
 		return once(&v.namespace, v.namespaceObject), true
 	case varChanges:
 		return once(&v.changes, v.changeList), true
@@ -122,13 +126,10 @@ func deleteOptions(d *action.DeleteOptions) map[string]any {
 	return options
 }
 
-// namespaceObject is null for what is in no namespace, and an error where the labels are not known.
+// namespaceObject is null for what is in no namespace.
 func (v *variables) namespaceObject() any {
-	switch {
-	case v.Action.Namespace == "":
+	if v.Action.Namespace == "" {
 		return types.NullValue
-	case v.NamespaceLabels == nil:
-		return types.NewErr("%s", errLabelsUnknown)
 	}
 	metadata := map[string]any{"name": v.Action.Namespace}
 	if len(v.NamespaceLabels) > 0 {
