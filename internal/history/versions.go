@@ -26,6 +26,9 @@ var ErrBehind = errors.New("reading history: the API server lags behind")
 // order, nil for a removal, until visit returns false or an error. It fails with ErrLost where the history is not kept
 // any more, and with ErrBehind where it cannot be told whether more is to come: then nothing is known.
 func (r *Reader) Between(ctx context.Context, o Object, after, until string, visit func(map[string]any) (bool, error)) error {
+	if order, err := resourceversion.CompareResourceVersion(after, until); err != nil || order >= 0 {
+		return err // of what comes later than all that is asked for the API server says nothing
+	}
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
 	stream, err := r.request(o).
