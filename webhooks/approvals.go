@@ -83,6 +83,8 @@ type plea struct {
 	// pending is the first request found that waits for people, settling the first approval whose uses are made, though
 	// one may come back in a moment.
 	pending, settling *v1alpha1.ActionApproval
+	// ended are those that have, though the cache may not show it yet.
+	ended []*v1alpha1.ActionApproval
 	// usedUp names the approvals for the same that have no use left: a new request follows the last of them.
 	usedUp []string
 }

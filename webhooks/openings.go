@@ -93,7 +93,7 @@ func (a *Approvals) locate(
 		}
 		return found
 	}
-	p.request.Begin(known, now)
+	p.request.Begin(slices.Concat(known, p.ended), now)
 	if len(p.usedUp) > 0 {
 		p.request.Follows = p.usedUp[0]
 	}

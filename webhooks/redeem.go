@@ -63,6 +63,10 @@ func (a *Approvals) trySettled(ctx context.Context, p *plea) (bool, error) {
 		} // on conflict somebody else has settled or used it
 	}
 	p.settling = nil
+	if approval.Evaluate(live, a.Clock.Now()).Terminal() {
+		p.ended = append(p.ended, live)
+		return false, nil
+	}
 	return a.try(ctx, p, live)
 }
 
@@ -105,7 +109,8 @@ func (p *plea) unusable(live *v1alpha1.ActionApproval, verdict approval.Verdict,
 	switch {
 	case verdict.State == approval.Pending:
 		p.pending = cmp.Or(p.pending, live)
-	case verdict.State != approval.Approved: // it has ended
+	case verdict.State != approval.Approved:
+		p.ended = append(p.ended, live)
 	case approval.Settling(live, now):
 		p.settling = cmp.Or(p.settling, live)
 	default: // every use is made

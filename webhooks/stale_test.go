@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -18,8 +17,13 @@ import (
 	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
-// staleRounds is how often an API server is made to lag behind. Not every time it is still behind when it is asked.
-const staleRounds = 5
+const (
+	// staleRounds is how often an API server is made to lag behind at least, and mostRounds at most: it may have caught up
+	// each time before it looks at the request.
+	staleRounds, mostRounds = 4, 12
+	// backlog is how many versions it has to catch up with.
+	backlog = 100
+)
 
 // TestStaleCaches has an agent use an approval through an API server that is behind another one. Its first review shows
 // the object as it was, from which the action is another one: that opens no request and ends no approval, and the
@@ -28,43 +32,50 @@ func TestStaleCaches(t *testing.T) {
 	e := newSeveral(t, 2)
 	namespace, agent, web := governed(t, e, asks)
 	erin, behind := e.person(t, "erin"), e.through(t, 2, agent)
-	set := func(replicas int) {
-		allowed(t, patch(t.Context(), erin, web, types.MergePatchType, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)))
-	}
-	for round := range staleRounds {
-		set(4)
+	round, stale := 0, 0
+	for ; round < staleRounds || stale == 0 && round < mostRounds; round++ {
+		set(t, erin, web, 4)
 		a := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 		allowed(t, decide(t.Context(), erin, a, "Approve"))
-		set(2)
-		second := e.plane.Component(controlplane.APIServer + "-2")
+		set(t, erin, web, 2)
 		waitSeen(t, behind, web, 2)
-		allowed(t, second.Pause())
-		for i := range 20 { // so that it has much to catch up with
-			allowed(t, patch(t.Context(), erin, web, types.MergePatchType, fmt.Sprintf(`{"metadata":{"labels":{"noise":"%d"}}}`, i)))
-		}
-		set(4)
-		answer := make(chan error, 1)
-		go func() { answer <- patch(context.WithoutCancel(t.Context()), behind, web, types.MergePatchType, toFive) }()
-		allowed(t, second.Resume())
-		if err := <-answer; err != nil {
+		if err := e.whileBehind(t, erin, web, func() error {
+			return patch(context.WithoutCancel(t.Context()), behind, web, types.MergePatchType, toFive)
+		}); err != nil {
 			t.Errorf("round %d: the approved action is answered by %v", round, err)
 		}
 		waitState(t, e, a, "Spent")
+		stale = len(e.operator.DecisionLines(t, `"path":"spec.replicas","from":"2","to":"5"`))
 	}
 	var list v1alpha1.ActionApprovalList
 	allowed(t, e.admin.List(t.Context(), &list, client.InNamespace(namespace)))
-	if len(list.Items) != staleRounds {
-		t.Errorf("there are %d approvals after %d rounds", len(list.Items), staleRounds)
+	if len(list.Items) != round {
+		t.Errorf("there are %d approvals after %d rounds", len(list.Items), round)
 	}
-	stale := 0
-	for _, line := range e.operator.DecisionLines(t, namespace) {
-		if strings.Contains(line, `"path":"spec.replicas","from":"2","to":"5"`) {
-			stale++
-		}
-	}
-	if t.Logf("%d of %d rounds had a stale review", stale, staleRounds); stale == 0 {
+	if t.Logf("%d of %d rounds had a stale review", stale, round); stale == 0 {
 		t.Error("no review was stale: nothing was shown")
 	}
+}
+
+// whileBehind stops the second API server, changes an object until it has four replicas, and has somebody act just as
+// the server goes on.
+func (e *environment) whileBehind(t *testing.T, who *identity, web *appsv1.Deployment, act func() error) error {
+	t.Helper()
+	second := e.plane.Component(controlplane.APIServer + "-2")
+	allowed(t, second.Pause())
+	for i := range backlog {
+		allowed(t, patch(t.Context(), who, web, types.MergePatchType, fmt.Sprintf(`{"metadata":{"labels":{"noise":"%d"}}}`, i)))
+	}
+	set(t, who, web, 4)
+	answer := make(chan error, 1)
+	go func() { answer <- act() }()
+	allowed(t, second.Resume())
+	return <-answer
+}
+
+func set(t *testing.T, who *identity, web *appsv1.Deployment, replicas int) {
+	t.Helper()
+	allowed(t, patch(t.Context(), who, web, types.MergePatchType, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas)))
 }
 
 // newSeveral is a cluster of its own with several API servers on one storage.
