@@ -117,7 +117,11 @@ func (w *ActionWebhook) input(ctx context.Context, r action.Request, now time.Ti
 	if err != nil {
 		return policy.Input{}, &targetError{err}
 	}
-	return policy.Input{Action: a, Now: now, NamespaceLabels: labels, Done: ctx.Done()}, nil
+	scaled, err := w.Cluster.Scaled(ctx, a)
+	if err != nil {
+		return policy.Input{}, &targetError{err}
+	}
+	return policy.Input{Action: a, Now: now, NamespaceLabels: labels, Scaled: scaled, Done: ctx.Done()}, nil
 }
 
 // failure is the decision for what cannot be judged.

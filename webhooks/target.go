@@ -3,6 +3,7 @@ package webhooks
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/catalogue"
+	"github.com/countersign-dev/countersign/internal/policy"
 )
 
 // Cluster reads the few facts about the cluster that a decision needs.
@@ -104,4 +106,30 @@ func (c *Cluster) NamespaceLabels(ctx context.Context, a *action.Action) (map[st
 		return map[string]string{}, nil
 	}
 	return namespace.Labels, nil
+}
+
+// Scaled are the workloads that an action has a controller scale, with their labels.
+func (c *Cluster) Scaled(ctx context.Context, a *action.Action) ([]policy.Workload, error) {
+	var workloads []policy.Workload
+	for _, t := range a.ScaleTargets() {
+		version, err := schema.ParseGroupVersion(t.APIVersion)
+		if err != nil {
+			return nil, fmt.Errorf("reading the target of an autoscaler: %w", err)
+		}
+		resource, err := c.Kinds.Resource(version.Group, t.Kind)
+		if err != nil {
+			return nil, fmt.Errorf("reading the target of an autoscaler: %w", err)
+		}
+		w := policy.Workload{Group: version.Group, Resource: resource, Kind: t.Kind, Name: t.Name}
+		live, err := c.target(ctx, action.Need{Group: w.Group, Resource: w.Resource, Namespace: a.Namespace, Name: w.Name})
+		if client.IgnoreNotFound(err) != nil {
+			return nil, err
+		}
+		if err == nil {
+			w.Labels = map[string]string{}
+			maps.Copy(w.Labels, (&unstructured.Unstructured{Object: live}).GetLabels())
+		}
+		workloads = append(workloads, w)
+	}
+	return workloads, nil
 }

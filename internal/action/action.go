@@ -51,3 +51,8 @@ type Action struct {
 func (a *Action) Empty() bool {
 	return a.Operation == v1alpha1.OperationUpdate && len(a.Changes) == 0
 }
+
+// writes says that the action stores content: it creates or updates.
+func (a *Action) writes() bool {
+	return a.Operation == v1alpha1.OperationCreate || a.Operation == v1alpha1.OperationUpdate
+}

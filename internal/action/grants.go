@@ -14,17 +14,21 @@ type Grant struct {
 	Path Path
 }
 
-// Grants are the changes that hand on power, and so are covered only when a field list names them:
+// Grants are the changes that act beyond the object itself, and so are covered only when a field list names them:
 // metadata.ownerReferences, through which the garbage collector deletes, metadata.finalizers, which hold a deletion or
-// let it go, and the service account of pods. They are found also within a subtree that changes as a whole. Only an
-// UPDATE has any.
+// let it go, the service account and the priority class of pods, what a Service selects, and what pauses or suspends a
+// workload. They are found also within a subtree that changes as a whole. Only an UPDATE has any.
 func (a *Action) Grants() []Grant {
 	if a.Operation != v1alpha1.OperationUpdate {
 		return nil
 	}
 	grants := a.grantsAt(nil, "metadata", "ownerReferences")
 	grants = a.grantsAt(grants, "metadata", "finalizers")
+	if handle := handles[[2]string{a.Group, a.Resource}]; handle != nil {
+		grants = a.grantsAt(grants, handle...)
+	}
 	if spec := a.podSpec(); spec != nil {
+		grants = a.grantsAt(grants, slices.Concat(spec, []string{priorityField})...)
 		grants = a.grantsAt(grants, slices.Concat(spec, []string{accountField})...)
 		if a.accountAlias() == nil {
 			grants = a.grantsAt(grants, slices.Concat(spec, []string{accountAliasField})...)

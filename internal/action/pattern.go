@@ -2,6 +2,7 @@ package action
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,6 +61,58 @@ func (k patternKey) in(keys []Key) bool {
 		}
 		return key.Name == k.name && text == k.value && (isString || !k.quoted)
 	})
+}
+
+// HasKeys says whether the pattern chooses elements of lists by key.
+func (p Pattern) HasKeys() bool {
+	return slices.ContainsFunc(p.segments, func(s patternSegment) bool { return len(s.keys) > 0 })
+}
+
+// Field is the pattern of a field below.
+func (p Pattern) Field(names ...string) Pattern {
+	segments := slices.Clone(p.segments)
+	for _, name := range names {
+		segments = append(segments, patternSegment{field: name})
+	}
+	return Pattern{segments: segments}
+}
+
+// in returns what stands in an object where a pattern without keys points, in order. Null counts as absent. Where the
+// object is of another shape than the pattern, that is among it: a text or a number in the place of an object.
+func (p Pattern) in(object map[string]any) []any {
+	if object == nil {
+		return nil
+	}
+	found := []any{object}
+	for _, segment := range p.segments {
+		var below []any
+		for _, v := range found {
+			below = append(below, segment.below(v)...)
+		}
+		found = slices.DeleteFunc(below, func(v any) bool { return v == nil })
+	}
+	return found
+}
+
+func (s patternSegment) below(v any) []any {
+	switch v := v.(type) {
+	case map[string]any:
+		if !s.any {
+			return []any{v[s.field]}
+		}
+		var all []any
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			all = append(all, v[key])
+		}
+		return all
+	case []any:
+		if s.any {
+			return v
+		}
+		return []any{"a list"}
+	default:
+		return []any{v}
+	}
 }
 
 // names says whether the pattern covers the path and spells out its segment i, rather than something above it or any.

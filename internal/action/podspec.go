@@ -25,6 +25,9 @@ const (
 	accountAliasField = "serviceAccount"
 )
 
+// priorityField names the class by which pods of others make room for a pod.
+const priorityField = "priorityClassName"
+
 // podSpec returns where the kind holds a pod spec, nil where it holds none.
 func (a *Action) podSpec() []string {
 	return podSpecs[[2]string{a.Group, a.Resource}]
@@ -47,8 +50,13 @@ func accountsAt(object map[string]any, path []string) []string {
 	if object == nil || !spec.Present && path[0] == "data" {
 		return nil // there is no object, or a ControllerRevision of something else than pods
 	}
-	var names []string
 	content, _ := spec.V.(map[string]any)
+	return accountsOf(content)
+}
+
+// accountsOf are the accounts that a pod spec names: one, unless the alias says something else.
+func accountsOf(content map[string]any) []string {
+	var names []string
 	for _, field := range []string{accountField, accountAliasField} {
 		if v, present := content[field]; present && v != nil && v != "" {
 			names = append(names, accountName(v))
@@ -61,13 +69,45 @@ func accountsAt(object map[string]any, path []string) []string {
 	return slices.Compact(names)
 }
 
-// accountName gives what is no text a name that no account has.
+// TemplateAccounts are the accounts of the pod templates that stand in a custom resource before and after, in the order
+// of the templates: "default" where a template names none, and a name that no account has where it is no object. Both
+// are empty where there is no template. The pattern says where templates stand; it must have no keys.
+func (a *Action) TemplateAccounts(template Pattern) (before, after []string) {
+	old, current := a.states()
+	return templateAccounts(old, template), templateAccounts(current, template)
+}
+
+func templateAccounts(object map[string]any, template Pattern) []string {
+	var names []string
+	for _, v := range template.in(object) {
+		names = append(names, templateAccount(v)...)
+	}
+	return names
+}
+
+func templateAccount(v any) []string {
+	template, isObject := v.(map[string]any)
+	spec := at(template, "spec")
+	content, isSpec := spec.V.(map[string]any)
+	switch {
+	case !isObject:
+		return []string{noAccount(v)}
+	case isSpec || spec.V == nil:
+		return accountsOf(content)
+	default:
+		return []string{noAccount(spec.V)}
+	}
+}
+
 func accountName(v any) string {
 	if name, ok := v.(string); ok {
 		return name
 	}
-	return fmt.Sprintf("(%T)", v)
+	return noAccount(v)
 }
+
+// noAccount gives what names no account a name that no account has.
+func noAccount(v any) string { return fmt.Sprintf("(%T)", v) }
 
 // accountAlias returns the path of the old alias of a pod's service account where it repeats the name before and after,
 // nil where it does not.

@@ -81,6 +81,33 @@ func (c *Catalogue) Facts(group, resource string) (action.KindFacts, error) {
 	return action.KindFacts{}, fmt.Errorf("looking up %s: the API server does not list this resource", key)
 }
 
+// Resource says which resource a kind is. An error means that none is served, or that the API server did not answer.
+func (c *Catalogue) Resource(group, kind string) (string, error) {
+	if resource := c.ofKind(group, kind); resource != "" {
+		return resource, nil
+	}
+	if err := c.refreshUnlessRecent(); err != nil {
+		return "", err
+	}
+	if resource := c.ofKind(group, kind); resource != "" {
+		return resource, nil
+	}
+	return "", fmt.Errorf("looking up %s: the API server does not list this kind", schema.GroupKind{Group: group, Kind: kind})
+}
+
+func (c *Catalogue) ofKind(group, kind string) string {
+	known := c.known.Load()
+	if known == nil {
+		return ""
+	}
+	for key, facts := range *known {
+		if key.Group == group && facts.Kind == kind {
+			return key.Resource
+		}
+	}
+	return ""
+}
+
 func (c *Catalogue) lookup(key schema.GroupResource) (action.KindFacts, bool) {
 	known := c.known.Load()
 	if known == nil {

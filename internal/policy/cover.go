@@ -6,7 +6,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/labels"
 
-	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 )
 
@@ -15,6 +14,7 @@ type rank int
 
 const (
 	rankAction rank = iota
+	rankLever
 	rankNamespace
 	rankObject
 	rankAccount
@@ -60,12 +60,14 @@ type question struct {
 	Input
 	// before and after are the accounts that pods run as.
 	before, after []string
-	// grants are the changes that hand on power.
+	// grants are the changes that must be spelled out.
 	grants []action.Grant
+	// lever says that the resource must be named.
+	lever bool
 }
 
 func ask(in Input) *question {
-	q := &question{Input: in, grants: in.Action.Grants()}
+	q := &question{Input: in, grants: in.Action.Grants(), lever: in.Action.Namespaced && isLever(in.Action)}
 	q.before, q.after = in.Action.ServiceAccounts()
 	return q
 }
@@ -73,7 +75,7 @@ func ask(in Input) *question {
 // covers returns nil where the task covers the whole action, and else what it does not cover.
 func (s *scope) covers(q *question) *miss {
 	a := q.Action
-	if m := s.coversAction(a); m != nil {
+	if m := s.coversAction(q); m != nil {
 		return m
 	}
 	if m := s.coversNamespace(q); m != nil {
@@ -83,22 +85,41 @@ func (s *scope) covers(q *question) *miss {
 		return &miss{rank: rankObject, reason: ObjectOutOfScope,
 			subject: "the labels of " + thing(a) + " are", allowed: s.objects.String()}
 	}
-	if m := s.coversAccounts(q); m != nil {
-		return m
+	for _, part := range []func(*question) *miss{s.coversScaled, s.coversAccounts, s.coversTemplates} {
+		if m := part(q); m != nil {
+			return m
+		}
 	}
 	return s.coversFields(q)
 }
 
 func matchesLabels(s labels.Selector, l map[string]string) bool { return s.Matches(labels.Set(l)) }
 
-// coversAction tests the rules. Cluster-scoped objects are covered only by a rule that names the resource, in a
-// task that is not about namespaces.
-func (s *scope) coversAction(a *action.Action) *miss {
+// coversAction tests the rules. Cluster-scoped objects and levers are covered only by a rule that names the resource, the
+// former in a task that is not about namespaces.
+func (s *scope) coversAction(q *question) *miss {
+	a := q.Action
+	matched := false
 	for i := range s.rules {
-		if ruleMatches(&s.rules[i], a) && (a.Namespaced || s.namespaceless() && namesResource(&s.rules[i], a)) {
+		r := &s.rules[i]
+		if !ruleMatches(r, a) {
+			continue
+		}
+		named := !q.lever && a.Namespaced || namesResource(r, a)
+		if named && (a.Namespaced || s.namespaceless()) {
 			return nil
 		}
+		matched = true
 	}
+	if matched && q.lever {
+		return &miss{rank: rankLever, reason: ActionOutOfScope, subject: resourceOf(a) + " is",
+			allowed: "what acts on other objects only where a rule names it, not by *"}
+	}
+	return s.missName(a)
+}
+
+// missName is the miss of an action that no rule matches: one does but for the name of the object, or none.
+func (s *scope) missName(a *action.Action) *miss {
 	for i := range s.rules {
 		unnamed := s.rules[i]
 		unnamed.ResourceNames = nil
@@ -137,30 +158,7 @@ func (s *scope) inNamespace(name string, labels map[string]string) bool {
 	return false
 }
 
-// coversAccounts tests as whom pods would run. Without a list that is "default" in new objects, and in existing
-// ones what it was.
-func (s *scope) coversAccounts(q *question) *miss {
-	a := q.Action
-	if a.Operation != v1alpha1.OperationCreate && a.Operation != v1alpha1.OperationUpdate {
-		return nil
-	}
-	allowed := s.serviceAccounts
-	if len(allowed) == 0 {
-		allowed = []string{"default"}
-		if a.Operation == v1alpha1.OperationUpdate {
-			allowed = q.before
-		}
-	}
-	for _, account := range q.after {
-		if !slices.Contains(allowed, account) {
-			return &miss{rank: rankAccount, reason: ServiceAccountOutOfScope,
-				subject: "service account " + account + " is", allowed: list(allowed)}
-		}
-	}
-	return nil
-}
-
-// coversFields tests every change. What hands on power is covered only where a field names it.
+// coversFields tests every change. What must be spelled out is covered only where a field names it.
 func (s *scope) coversFields(q *question) *miss {
 	outside, inside := s.splitFields(q)
 	if len(outside) == 0 {
@@ -201,15 +199,17 @@ func (s *scope) fieldCovers(path action.Path) bool {
 
 func (s *scope) describeFields() string {
 	if len(s.fields) == 0 {
-		return "every field that does not hand on power"
+		return "every field that need not be spelled out"
 	}
 	return list(s.patterns())
 }
 
-func (s *scope) patterns() []string {
-	texts := make([]string, len(s.fields))
-	for i, f := range s.fields {
-		texts[i] = f.String()
+func (s *scope) patterns() []string { return texts(s.fields) }
+
+func texts(patterns []action.Pattern) []string {
+	texts := make([]string, len(patterns))
+	for i, p := range patterns {
+		texts[i] = p.String()
 	}
 	return texts
 }

@@ -71,6 +71,8 @@ type Input struct {
 	// NamespaceLabels are the labels of the action's namespace. Nil, as opposed to empty, means that they are not
 	// known: policies that select namespaces then govern, and tasks that do then cover nothing.
 	NamespaceLabels map[string]string
+	// Scaled are the workloads that action.ScaleTargets names, each once.
+	Scaled []Workload
 	// Done, once closed, says that the time for the decision is over: guards then fail. Nil never is.
 	Done <-chan struct{}
 

@@ -21,9 +21,14 @@ func (s *Set) reserved(a *action.Action) string {
 		return "no agent may change Countersign's own resource definitions"
 	case a.Group == "apiregistration.k8s.io" && strings.HasSuffix(a.Name, "."+v1alpha1.GroupName):
 		return "no agent may change who serves Countersign's API"
+	case a.Group == "" && a.Resource == "secrets" && writes(a) && a.New["type"] == tokenSecret:
+		return "no agent may have a lasting token of a service account made"
 	}
 	return ""
 }
+
+// tokenSecret is the type of Secrets into which the controller manager writes a token of the account that they name.
+const tokenSecret = "kubernetes.io/service-account-token"
 
 // inOwnNamespace says whether an action is in the operator's namespace, or on it.
 func (s *Set) inOwnNamespace(a *action.Action) bool {

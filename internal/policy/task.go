@@ -34,6 +34,7 @@ type scope struct {
 	objects         labels.Selector // nil: every object
 	fields          []action.Pattern
 	serviceAccounts []string
+	templates       []action.Pattern // where custom resources keep pod templates
 }
 
 func (c *compiler) compileTasks(at *field.Path) {
@@ -114,15 +115,29 @@ func (c *compiler) compileScope(s *v1alpha1.TaskScope, at *field.Path) scope {
 			c.fail(field.Invalid(at.Child("namespaces").Index(i), pattern, err.Error()))
 		}
 	}
-	if len(s.PodTemplatePaths) > 0 {
-		c.unavailableRestriction(at.Child("podTemplatePaths"))
-	}
 	return scope{
 		rules: s.ResourceRules, globs: s.Namespaces, serviceAccounts: s.ServiceAccounts,
 		namespaces: c.compileSelector(s.NamespaceSelector, at.Child("namespaceSelector")),
 		objects:    c.compileSelector(s.ObjectSelector, at.Child("objectSelector")),
 		fields:     c.compileFields(s, at.Child("fields")),
+		templates:  c.compileTemplates(s.PodTemplatePaths, at.Child("podTemplatePaths")),
 	}
+}
+
+func (c *compiler) compileTemplates(paths []string, at *field.Path) []action.Pattern {
+	var patterns []action.Pattern
+	for i, path := range paths {
+		pattern, err := action.ParsePattern(path)
+		switch {
+		case err != nil:
+			c.fail(field.Invalid(at.Index(i), path, err.Error()))
+		case pattern.HasKeys():
+			c.fail(field.Invalid(at.Index(i), path, "leaves out templates: write [*] for all elements of the list"))
+		default:
+			patterns = append(patterns, pattern)
+		}
+	}
+	return patterns
 }
 
 func (c *compiler) compileFields(s *v1alpha1.TaskScope, at *field.Path) []action.Pattern {
