@@ -27,7 +27,10 @@ import (
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	controlplane.Main(m, controlplane.Options{ControllerManager: true})
+	controlplane.Main(m, controlplane.Options{ControllerManager: true, Flags: map[string][]string{
+		// Autoscalers and nodes are looked at every 15 and 5 seconds otherwise.
+		controlplane.ControllerManager: {"--horizontal-pod-autoscaler-sync-period=1s", "--node-monitor-period=1s"},
+	}})
 }
 
 // environment is a cluster with the operator running in front of it.
