@@ -107,6 +107,31 @@ func TestGrants(t *testing.T) {
 			from: `{"metadata":null}`, to: `{"metadata":{"finalizers":["a"],"x":{}}}`,
 			want: []string{"metadata.finalizers: metadata.finalizers"},
 		},
+		"a pause": {
+			from: `{"spec":{"paused":true,"replicas":1}}`, to: `{"spec":{"replicas":2}}`,
+			want: []string{"spec.paused: spec.paused"}, named: []string{"spec.paused"}, unnamed: []string{"spec", "spec.replicas"},
+		},
+		"a priority class": {
+			from: `{"spec":{"template":{"spec":{"x":1}}}}`, to: `{"spec":{"template":{"spec":{"x":1,"priorityClassName":"high"}}}}`,
+			want: []string{"spec.template.spec.priorityClassName: spec.template.spec.priorityClassName"}, unnamed: []string{"spec.template.spec"},
+		},
+		"when pods are replaced": {
+			request: Request{Group: "apps", Resource: "statefulsets"},
+			from:    `{"spec":{"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":1}}}}`, to: `{"spec":{"updateStrategy":{"type":"OnDelete"}}}`,
+			want: []string{"spec.updateStrategy.type: spec.updateStrategy.type"}, named: []string{"spec.updateStrategy.type"},
+		},
+		"how pods are replaced": {
+			request: Request{Group: "apps", Resource: "statefulsets"},
+			from:    `{"spec":{"updateStrategy":{"type":"RollingUpdate","rollingUpdate":{"partition":1}}}}`, to: `{"spec":{"updateStrategy":{"type":"RollingUpdate"}}}`,
+		},
+		"what a Service selects": {
+			request: Request{Resource: "services"},
+			from:    `{"spec":{"selector":{"app":"a","b":"c"}}}`, to: `{"spec":{"selector":{"app":"b","b":"c"}}}`,
+			want: []string{"spec.selector: spec.selector.app"}, named: []string{"spec.selector", "spec.selector.app"}, unnamed: []string{"spec"},
+		},
+		"what a Service of others selects": {
+			request: Request{Group: "example.com", Resource: "services"}, from: `{"spec":{"selector":{"app":"a"}}}`, to: `{"spec":{"selector":{"app":"b"}}}`,
+		},
 		"a CronJob": {
 			request: Request{Group: "batch", Resource: "cronjobs"},
 			from:    `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"x":1}}}}}}`, to: `{"spec":{"jobTemplate":{"spec":{"template":{"spec":{"serviceAccountName":"a","serviceAccount":"a"}}}}}}`,
