@@ -124,7 +124,9 @@ var examples = []example{{
 		{run: "kubectl set serviceaccount -n shop-eu deployment/synced other", want: "ServiceAccountOutOfScope"},
 		{run: "kubectl create configmap web -n default", want: "NamespaceOutOfScope"},
 		{run: "kubectl create namespace shop-us", want: "ActionOutOfScope"},
-		{run: "kubectl delete -n argocd application/shop", want: "NamespaceOutOfScope"},
+		{run: "kubectl create poddisruptionbudget synced -n shop-eu --selector=app=synced --min-available=1"},
+		{run: "kubectl create rolebinding synced -n shop-eu --clusterrole=admin --serviceaccount=shop-eu:default", want: "ActionOutOfScope", says: "only where a rule names it, not by *"},
+		{run: "kubectl delete -n argocd application/shop", want: "ActionOutOfScope", says: "only where a rule names it"},
 	},
 }, {
 	dir: "llm-agent-kubectl", namespace: "ai-agents", name: "on-call-helper",
@@ -152,7 +154,15 @@ var examples = []example{{
 	},
 }, {
 	dir: "thresholds", namespace: "ai-agents", name: "shop-operator",
-	given: []string{"kubectl create serviceaccount default -n shop-live"},
+	given: []string{
+		"kubectl create serviceaccount default -n shop-live",
+		// As the disruption controller leaves them: one whose pods serve, one whose pods do not, and one not looked at yet.
+		"kubectl create poddisruptionbudget serving -n shop-live --selector=app=cart --min-available=1",
+		`kubectl patch pdb/serving -n shop-live --subresource=status --type=merge -p {"status":{"observedGeneration":1,"currentHealthy":2,"expectedPods":2}}`,
+		"kubectl create poddisruptionbudget idle -n shop-live --selector=app=idle --min-available=1",
+		`kubectl patch pdb/idle -n shop-live --subresource=status --type=merge -p {"status":{"observedGeneration":1,"currentHealthy":0,"expectedPods":2}}`,
+		"kubectl create poddisruptionbudget unknown -n shop-live --selector=app=cart --min-available=1",
+	},
 	closed: []step{
 		{run: "kubectl create configmap notes -n shop-live --dry-run=server", want: "ActionOutOfScope"},
 	},
@@ -180,6 +190,13 @@ var examples = []example{{
 		{run: `kubectl patch -n shop-live deployment/cart -p {"spec":{"template":{"spec":{"hostPID":true}}}}`, want: "GuardViolated"},
 		{run: `kubectl patch -n shop-live deployment/cart -p {"spec":{"template":{"spec":{"volumes":[{"name":"root","hostPath":{"path":"/"}}]}}}}`, want: "GuardViolated"},
 		{run: `kubectl patch -n shop-live deployment/cart -p {"spec":{"replicas":13,"template":{"spec":{"hostPID":true}}}}`, want: "GuardViolated", says: "guard small-steps"},
+		{run: "kubectl delete pdb/serving -n shop-live", want: "GuardViolated", says: "while its pods serve: 2 are healthy"},
+		{run: `kubectl patch pdb/serving -n shop-live --type=merge -p {"spec":{"minAvailable":0}}`, want: "GuardViolated"},
+		{run: `kubectl patch pdb/serving -n shop-live --type=merge -p {"spec":{"selector":{"matchLabels":{"app":"none"}}}}`, want: "GuardViolated"},
+		{run: "kubectl label pdb/serving -n shop-live team=shop", says: "labeled"},
+		{run: "kubectl delete pdb/unknown -n shop-live", want: "GuardViolated", says: "0 are healthy, as far as is known"},
+		{run: "kubectl delete pdb/idle -n shop-live", says: "deleted"},
+		{run: "kubectl create poddisruptionbudget more -n shop-live --selector=app=more --min-available=1", says: "created"},
 	},
 	unbound: []step{
 		{run: "kubectl create configmap notes -n shop-live", want: "ActionOutOfScope"},

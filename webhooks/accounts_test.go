@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 
@@ -16,7 +17,9 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
+	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
@@ -31,6 +34,7 @@ func TestAccounts(t *testing.T) {
 		"an autoscaler that a task names":      testAutoscaler,
 		"other kinds that a task names":        testNamedLevers,
 		"a lasting token":                      testTokenSecret,
+		"a disruption budget by its status":    testBudgetServes,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
@@ -354,4 +358,31 @@ func testTokenSecret(t *testing.T, e *environment) {
 	refused(t, patch(t.Context(), agent, tokenSecret(namespace), types.MergePatchType,
 		`{"metadata":{"annotations":{"kubernetes.io/service-account.name":"deployer"}}}`), "ReservedAction")
 	allowed(t, agent.Delete(t.Context(), tokenSecret(namespace)))
+}
+
+// testBudgetServes takes the guard of the example: the disruption controller counts the pods.
+func testBudgetServes(t *testing.T, e *environment) {
+	manifest, err := os.ReadFile("../examples/thresholds/policy.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	example := &v1alpha1.AgentActionPolicy{}
+	if err := yaml.UnmarshalStrict(manifest, example); err != nil {
+		t.Fatal(err)
+	}
+	example.Spec.Subjects, example.Spec.Tasks[0].Scope.Namespaces = nil, []string{"NAMESPACE"}
+	spec, err := yaml.Marshal(example.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace, agent, _ := governed(t, e, strings.Replace(string(spec), "subjects: null\n", "", 1)+"subjects: [AGENT]\n")
+	at := &place{environment: e, namespace: namespace}
+	serving, budget := at.readyPod(t), disruptionBudget(namespace)
+	allowed(t, agent.Create(t.Context(), budget))
+	operatortest.Eventually(t, "the pod is held", func(ctx context.Context) error { return held(ctx, at) })
+	refused(t, agent.Delete(t.Context(), budget.DeepCopy()), "GuardViolated")
+	refused(t, patch(t.Context(), agent, budget, types.MergePatchType, `{"spec":{"minAvailable":0}}`), "GuardViolated")
+	allowed(t, held(t.Context(), at))
+	allowed(t, e.admin.Delete(t.Context(), serving, client.GracePeriodSeconds(0)))
+	operatortest.Eventually(t, "the budget can go", func(ctx context.Context) error { return agent.Delete(ctx, budget.DeepCopy()) })
 }
