@@ -331,6 +331,9 @@ tasks:
 	allowed(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"paused":true}}`))
 	allowed(t, agent.Create(t.Context(), service(namespace)))
 	allowed(t, patch(t.Context(), agent, service(namespace), types.MergePatchType, `{"spec":{"selector":{"app":"web"}}}`))
+	pods := &corev1.PodList{}
+	allowed(t, e.admin.List(t.Context(), pods, client.InNamespace(namespace)))
+	refused(t, agent.Delete(t.Context(), &pods.Items[0]), "ActionOutOfScope") // a task for Deployments is none for their pods
 	err := agent.Create(t.Context(), &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "none"}})
 	if refused(t, err, "ActionOutOfScope"); !strings.Contains(err.Error(), "only where a rule names it, not by *") {
 		t.Errorf("the refusal does not say what to write: %v", err)

@@ -41,7 +41,8 @@ type Task struct {
 // +kubebuilder:validation:XValidation:rule="!has(self.fields) || self.resourceRules.all(r, r.operations.all(o, o == 'UPDATE'))",message="fields narrow what an UPDATE may change; a task with fields covers the operation UPDATE only",fieldPath=".fields"
 type TaskScope struct {
 	// resourceRules name the actions by group, resource, operation and name. A rule with the resource "*/*"
-	// covers everything that is namespaced.
+	// covers everything that is namespaced, but for kinds that act on other objects, such as
+	// horizontalpodautoscalers, poddisruptionbudgets, cronjobs and every status: these are covered only when named.
 	// +required
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
@@ -64,8 +65,10 @@ type TaskScope struct {
 	ObjectSelector *metav1.LabelSelector `json:"objectSelector,omitempty"`
 	// fields are the paths that an UPDATE may change, each with everything under it, such as
 	// spec.template.spec.containers[*].image, spec.template.spec.containers[name=web].env or
-	// metadata.annotations["example.com/build"]. Omitted: every field, but for metadata.ownerReferences,
-	// metadata.finalizers and the service account of pods, which are covered only when named.
+	// metadata.annotations["example.com/build"]. Omitted: every field, but for those that act beyond the object, which
+	// are covered only when named: metadata.ownerReferences, metadata.finalizers, the service account and the priority
+	// class of pods, spec.paused of Deployments, spec.suspend of Jobs and CronJobs, spec.updateStrategy.type of
+	// StatefulSets and DaemonSets, spec.selector of Services.
 	// +optional
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -73,8 +76,9 @@ type TaskScope struct {
 	// +kubebuilder:validation:items:MaxLength=512
 	// +listType=set
 	Fields []string `json:"fields,omitempty"`
-	// serviceAccounts are the accounts that pods created or changed under this task may run as. Omitted: the
-	// account stays what it was, and is "default" in new objects.
+	// serviceAccounts are the accounts that pods may run as which are created, changed or entered under this task, the
+	// latter by exec, attach, portforward, proxy or an ephemeral container. Omitted: the account stays what it was, and
+	// is "default" in new objects and in pods that are entered.
 	// +optional
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
@@ -82,8 +86,9 @@ type TaskScope struct {
 	// +kubebuilder:validation:items:MaxLength=253
 	// +listType=set
 	ServiceAccounts []string `json:"serviceAccounts,omitempty"`
-	// podTemplatePaths say where custom resources keep pod templates, such as spec.workload.template.
-	// This version does not read them: a policy that sets them is not Ready and refuses what it governs.
+	// podTemplatePaths say where custom resources keep pod templates, such as spec.template or
+	// spec.workers[*].template, so that serviceAccounts holds for them. A custom resource at which none of the paths
+	// leads to a template is not covered by the task. Kinds of Kubernetes itself need no paths.
 	// +optional
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=16

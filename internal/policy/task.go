@@ -107,7 +107,7 @@ func (c *compiler) compileCovers(a *v1alpha1.TaskApproval, t *task, at *field.Pa
 
 func (c *compiler) compileScope(s *v1alpha1.TaskScope, at *field.Path) scope {
 	if len(s.ResourceRules) == 0 {
-		c.fail(field.Required(at.Child("resourceRules"), `name the actions; the resource "*/*" covers everything that is namespaced`))
+		c.fail(field.Required(at.Child("resourceRules"), `name the actions; the resource "*/*" covers everything that is namespaced but levers`))
 	}
 	c.validateRules(s.ResourceRules, at.Child("resourceRules"))
 	for i, pattern := range s.Namespaces {
