@@ -34,6 +34,7 @@ func TestAccounts(t *testing.T) {
 		"an autoscaler that a task names":      testAutoscaler,
 		"other kinds that a task names":        testNamedLevers,
 		"a lasting token":                      testTokenSecret,
+		"guards about what is put off":         testGuardsOfLevers,
 		"a disruption budget by its status":    testBudgetServes,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
@@ -361,6 +362,41 @@ func testTokenSecret(t *testing.T, e *environment) {
 	refused(t, patch(t.Context(), agent, tokenSecret(namespace), types.MergePatchType,
 		`{"metadata":{"annotations":{"kubernetes.io/service-account.name":"deployer"}}}`), "ReservedAction")
 	allowed(t, agent.Delete(t.Context(), tokenSecret(namespace)))
+}
+
+// testGuardsOfLevers takes the guards of the document.
+func testGuardsOfLevers(t *testing.T, e *environment) {
+	document, err := os.ReadFile("../docs/levers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(document), "```yaml\n")
+	manifest, _, _ := strings.Cut(rest, "```")
+	shown := &v1alpha1.AgentActionPolicy{}
+	if err := yaml.UnmarshalStrict([]byte(manifest), shown); err != nil {
+		t.Fatal(err)
+	}
+	shown.Spec.Subjects = nil
+	shown.Spec.Guards = append(shown.Spec.Guards, v1alpha1.Guard{Name: "probe", Expression: "object.metadata.name != 'probe'"})
+	spec, err := yaml.Marshal(shown.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	namespace, agent, web := governed(t, e, strings.Replace(string(spec), "subjects: null\n", "", 1)+"subjects: [AGENT]\n")
+	suspended := job(named(namespace))
+	suspended.Spec.Suspend = new(true)
+	refused(t, agent.Create(t.Context(), suspended), "GuardViolated")
+	allowed(t, agent.Create(t.Context(), job(named(namespace))))
+	refused(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"paused":true}}`), "GuardViolated")
+	for class, want := range map[string]string{"high": "GuardViolated", "low": "", "": ""} {
+		d := deployment(namespace, "new-"+class+"x")
+		d.Spec.Template.Spec.PriorityClassName = class
+		if err := agent.Create(t.Context(), d); want != "" {
+			refused(t, err, want)
+		} else {
+			allowed(t, err)
+		}
+	}
 }
 
 // testBudgetServes takes the guard of the example: the disruption controller counts the pods.

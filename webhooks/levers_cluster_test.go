@@ -7,13 +7,16 @@ import (
 	"testing"
 	"time"
 
+	authenticationv1 "k8s.io/api/authentication/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -43,6 +46,19 @@ func trafficLevers() map[string]lever {
 				AddressType: discoveryv1.AddressTypeIPv4, Endpoints: []discoveryv1.Endpoint{{Addresses: []string{"10.9.9.9"}}},
 			}
 		}),
+		"endpoints, which are mirrored": {
+			prepare: func(t *testing.T, at *place) { allowed(t, at.admin.Create(t.Context(), service(at.namespace))) },
+			pull: func(ctx context.Context, who *identity, at *place) error {
+				return who.Create(ctx, &corev1.Endpoints{ //nolint:staticcheck // whoever can write them leads traffic
+					ObjectMeta: metav1.ObjectMeta{Namespace: at.namespace, Name: "web"},
+					Subsets: []corev1.EndpointSubset{{ //nolint:staticcheck // as above
+						Addresses: []corev1.EndpointAddress{{IP: "10.9.9.9"}}, Ports: []corev1.EndpointPort{{Port: 80}}, //nolint:staticcheck // as above
+					}},
+				})
+			},
+			reason: "ActionOutOfScope",
+			acted:  func(ctx context.Context, at *place) error { return endpoints(ctx, at, 1) },
+		},
 		"a NetworkPolicy": creates("ActionOutOfScope", func(at *place) client.Object {
 			return &networkingv1.NetworkPolicy{ObjectMeta: named(at.namespace)} // lets nothing in, to any pod
 		}),
@@ -199,10 +215,45 @@ func identityLevers() map[string]lever {
 				return errors.New("no pod runs as deployer")
 			},
 		},
+		"a token": {
+			pull: func(ctx context.Context, who *identity, at *place) error {
+				account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: at.namespace, Name: "default"}}
+				request := &authenticationv1.TokenRequest{}
+				if err := who.Client.SubResource("token").Create(ctx, account, request); err != nil {
+					return err
+				}
+				at.token = request.Status.Token
+				return nil
+			},
+			reason: "ActionOutOfScope",
+			acted: func(_ context.Context, at *place) error {
+				if at.token == "" {
+					return errors.New("there is no token")
+				}
+				return nil
+			},
+		},
+		"a scaler of others": creates("ActionOutOfScope", func(at *place) client.Object {
+			return &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": map[string]any{"namespace": at.namespace, "name": "web"},
+			}}
+		}),
 		"a RoleBinding": creates("ActionOutOfScope", func(at *place) client.Object {
 			return &rbacv1.RoleBinding{ObjectMeta: named(at.namespace), RoleRef: rbacv1.RoleRef{APIGroup: "rbac.authorization.k8s.io", Kind: "ClusterRole", Name: "admin"}}
 		}),
 	}
+}
+
+// scaledObjects are a kind of which no controller is here.
+func scaledObjects() client.Object {
+	return &apiextensionsv1.CustomResourceDefinition{ObjectMeta: metav1.ObjectMeta{Name: "scaledobjects.keda.sh"}, Spec: apiextensionsv1.CustomResourceDefinitionSpec{
+		Group: "keda.sh", Scope: apiextensionsv1.NamespaceScoped,
+		Names: apiextensionsv1.CustomResourceDefinitionNames{Plural: "scaledobjects", Kind: "ScaledObject"},
+		Versions: []apiextensionsv1.CustomResourceDefinitionVersion{{
+			Name: "v1alpha1", Served: true, Storage: true,
+			Schema: &apiextensionsv1.CustomResourceValidation{OpenAPIV3Schema: &apiextensionsv1.JSONSchemaProps{Type: "object"}},
+		}},
+	}}
 }
 
 func tokenSecret(namespace string) *corev1.Secret {

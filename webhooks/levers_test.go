@@ -44,6 +44,8 @@ type place struct {
 	*environment
 	namespace string
 	web       *appsv1.Deployment
+	// token was got in this place.
+	token string
 }
 
 // TestLevers pulls each lever as an agent in one place and as a person in another one. What becomes of the second shows
@@ -60,6 +62,11 @@ func TestLevers(t *testing.T) {
 		return nil
 	})
 	allowed(t, agent.Create(t.Context(), configMap(namespace, "any"))) // it is granted everything
+	e.createForTest(t, scaledObjects())
+	operatortest.Eventually(t, "the custom kind is served", func(ctx context.Context) error {
+		probe := levers()["a scaler of others"]
+		return probe.pull(ctx, &identity{Client: client.NewDryRunClient(e.admin)}, &place{namespace: namespace})
+	})
 	for name, l := range levers() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
