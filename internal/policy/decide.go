@@ -39,7 +39,7 @@ func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
 	if !governed || in.Action.Empty() {
 		return d
 	}
-	if why := s.reserved(in.Action); why != "" {
+	if why := s.reserved(&in); why != "" {
 		d.Obstacles = []Obstacle{{Reason: ReservedAction, Verdict: v1alpha1.Deny, Detail: why}}
 		d.Outcome = Deny
 		return d

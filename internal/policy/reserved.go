@@ -2,46 +2,56 @@ package policy
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 )
 
+// Groups of the API that reserved actions are about.
+const (
+	rbacGroup           = "rbac.authorization.k8s.io"
+	certificatesGroup   = "certificates.k8s.io"
+	authenticationGroup = "authentication.k8s.io"
+)
+
+// reservedClass is one class of actions that no agent may ever do.
+type reservedClass struct {
+	// group and resource are those of the actions; "*" stands for any. All subresources are meant.
+	group, resource string
+	// why says what is reserved about such an action and for which reason, in one line; it is empty where nothing is.
+	why func(*Set, *Input) string
+}
+
+// reservedClasses are all of them. What they do not name is for policies to decide.
+var reservedClasses = []reservedClass{
+	{v1alpha1.GroupName, "*", ownObjects},
+	{"*", "*", ownNamespace},
+	{rbacGroup, "*", ownRights},
+	{"apiextensions.k8s.io", "*", ownDefinitions},
+	{"apiregistration.k8s.io", "*", servedAPIs},
+	{"admissionregistration.k8s.io", "*", admissionConfiguration},
+	{"flowcontrol.apiserver.k8s.io", "*", ownFlow},
+
+	{"", "serviceaccounts", otherTokens},
+	{"", "secrets", tokenSecrets},
+	{"", "nodes", nodeProxies},
+	{certificatesGroup, "certificatesigningrequests", certificateRequests},
+	{certificatesGroup, "podcertificaterequests", podCertificates},
+}
+
 // reserved says why no agent may ever do an action, or is empty. No task covers and no approval waives it.
-func (s *Set) reserved(a *action.Action) string {
-	switch {
-	case a.Group == v1alpha1.GroupName && !justifies(a) && !requests(a):
-		return "no agent may change Countersign's own objects"
-	case s.inOwnNamespace(a) && !justifies(a):
-		return "no agent may change Countersign's own namespace"
-	case a.Group == "rbac.authorization.k8s.io" && s.ownRights(a):
-		return "no agent may change the rights of Countersign itself"
-	case a.Group == "apiextensions.k8s.io" && strings.HasSuffix(a.Name, "."+v1alpha1.GroupName):
-		return "no agent may change Countersign's own resource definitions"
-	case a.Group == "apiregistration.k8s.io" && strings.HasSuffix(a.Name, "."+v1alpha1.GroupName):
-		return "no agent may change who serves Countersign's API"
-	case a.Group == "" && a.Resource == "secrets" && writes(a) && a.New["type"] == tokenSecret:
-		return "no agent may have a lasting token of a service account made"
+func (s *Set) reserved(in *Input) string {
+	a := in.Action
+	for i := range reservedClasses {
+		c := &reservedClasses[i]
+		if c.group != "*" && c.group != a.Group || c.resource != "*" && c.resource != a.Resource {
+			continue
+		}
+		if why := c.why(s, in); why != "" {
+			return printable(why, maxDetail)
+		}
 	}
 	return ""
-}
-
-// tokenSecret is the type of Secrets into which the controller manager writes a token of the account that they name.
-const tokenSecret = "kubernetes.io/service-account-token"
-
-// inOwnNamespace says whether an action is in the operator's namespace, or on it.
-func (s *Set) inOwnNamespace(a *action.Action) bool {
-	own := s.operator.Namespace
-	return own != "" && (a.Namespace == own || isNamespace(a) && a.Name == own)
-}
-
-// ownRights says whether a cluster-scoped RBAC object is the owner of the webhook configurations, or belongs to the
-// release by the labels that it has so far.
-func (s *Set) ownRights(a *action.Action) bool {
-	labels, _ := a.OldLabels()
-	return s.operator.OwnerClusterRole != "" && a.Name == s.operator.OwnerClusterRole ||
-		labels["app.kubernetes.io/name"] == "countersign"
 }
 
 // justifies says whether an action changes nothing but the words with which a requester justifies a request. The
@@ -71,7 +81,7 @@ func neverGoverned(a *action.Action) bool {
 		return true
 	case a.Resource == "events" && (a.Group == "" || a.Group == "events.k8s.io"):
 		return a.Operation == v1alpha1.OperationCreate || a.Operation == v1alpha1.OperationUpdate
-	case a.Group == "authorization.k8s.io" || a.Group == "authentication.k8s.io":
+	case a.Group == "authorization.k8s.io" || a.Group == authenticationGroup:
 		return a.Operation == v1alpha1.OperationCreate
 	case a.Group == "coordination.k8s.io" && a.Resource == "leases":
 		namespace, _, ok := splitServiceAccount(a.Actor.Username)
