@@ -325,8 +325,15 @@ func makeTargets(t *testing.T, a *connection) map[string]func(context.Context, *
 			return c.CoreV1().Pods(agentNamespace).Bind(ctx, &corev1.Binding{ObjectMeta: object, Target: to}, metav1.CreateOptions{})
 		},
 		"token": func(ctx context.Context, c *connection) error {
-			_, err := c.CoreV1().ServiceAccounts(agentNamespace).CreateToken(ctx, "target", &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
+			_, err := c.CoreV1().ServiceAccounts(agentNamespace).CreateToken(ctx, agentName, &authenticationv1.TokenRequest{}, metav1.CreateOptions{})
 			return err
+		},
+		"binding to a Role": func(ctx context.Context, c *connection) error {
+			return c.Create(ctx, &rbacv1.RoleBinding{ObjectMeta: object, Subjects: somebodyElse(), RoleRef: roleRef("Role", "target")})
+		},
+		"binding to a ClusterRole": func(ctx context.Context, c *connection) error {
+			viewing := metav1.ObjectMeta{Namespace: agentNamespace, Name: "viewing"}
+			return c.Create(ctx, &rbacv1.RoleBinding{ObjectMeta: viewing, Subjects: somebodyElse(), RoleRef: roleRef("ClusterRole", "view")})
 		},
 		"exec": func(ctx context.Context, c *connection) error {
 			options := &corev1.PodExecOptions{Command: []string{"true"}, Stdout: true}
@@ -340,7 +347,20 @@ func makeTargets(t *testing.T, a *connection) map[string]func(context.Context, *
 	}
 }
 
+func roleRef(kind, name string) rbacv1.RoleRef {
+	return rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: kind, Name: name}
+}
+
+func somebodyElse() []rbacv1.Subject {
+	return []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "somebody"}}
+}
+
 const targetManifests = `
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: target}
+rules: [{apiGroups: [""], resources: [pods], verbs: [get]}]
+---
 apiVersion: v1
 kind: ServiceAccount
 metadata: {name: target}

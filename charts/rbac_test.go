@@ -101,7 +101,9 @@ func TestAccess(t *testing.T) {
 			{verb: "update", resource: mutating, name: "another", who: release},
 
 			{verb: "get", resource: roles, name: anchor, want: true, who: release},
-			{verb: "get", resource: roles, name: "cluster-admin", who: release},
+			{verb: "get", resource: roles, name: "cluster-admin", want: true, who: release},
+			{verb: "get", resource: "roles.rbac.authorization.k8s.io", namespace: agentNamespace, name: "any", want: true, who: release},
+			{verb: "list", resource: "roles.rbac.authorization.k8s.io", who: release},
 			{verb: "list", resource: roles, who: release},
 			{verb: "create", resource: roles, who: release},
 			{verb: "update", resource: roles, name: anchor, who: release},

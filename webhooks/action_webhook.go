@@ -121,7 +121,11 @@ func (w *ActionWebhook) input(ctx context.Context, r action.Request, now time.Ti
 	if err != nil {
 		return policy.Input{}, &targetError{err}
 	}
-	return policy.Input{Action: a, Now: now, NamespaceLabels: labels, Scaled: scaled, Done: ctx.Done()}, nil
+	role, err := w.Cluster.BoundRole(ctx, a)
+	if err != nil {
+		return policy.Input{}, &targetError{err}
+	}
+	return policy.Input{Action: a, Now: now, NamespaceLabels: labels, Scaled: scaled, Role: role, Done: ctx.Done()}, nil
 }
 
 // failure is the decision for what cannot be judged.

@@ -6,7 +6,9 @@ import (
 	"maps"
 	"strings"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -87,6 +89,22 @@ func (c *Cluster) specReplicasPath(ctx context.Context, r action.Request) (strin
 // builtIn says that a group belongs to the API server itself: the core group and those without a dot; the built-in
 // groups with one end in .k8s.io and have no kind with a scale subresource.
 func builtIn(group string) bool { return !strings.Contains(group, ".") }
+
+// BoundRole is the role that a written binding refers to: nil where it does not exist so far, or where the action
+// writes no binding.
+func (c *Cluster) BoundRole(ctx context.Context, a *action.Action) (map[string]any, error) {
+	ref, binds := policy.RoleOf(a)
+	if !binds {
+		return nil, nil
+	}
+	role, err := c.target(ctx, action.Need{
+		Target: true, Group: rbacv1.GroupName, Resource: ref.Resource, Namespace: ref.Namespace, Name: ref.Name,
+	})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return role, err
+}
 
 // NamespaceLabels are the labels of the namespace that an action is in: empty, not nil, for one without labels, and
 // nil where the action is in none.

@@ -73,6 +73,8 @@ type Input struct {
 	NamespaceLabels map[string]string
 	// Scaled are the workloads that action.ScaleTargets names, each once.
 	Scaled []Workload
+	// Role is the live role that a written binding refers to (see RoleOf), nil where there is none so far.
+	Role map[string]any
 	// Done, once closed, says that the time for the decision is over: guards then fail. Nil never is.
 	Done <-chan struct{}
 

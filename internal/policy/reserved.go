@@ -37,6 +37,11 @@ var reservedClasses = []reservedClass{
 	{"", "nodes", nodeProxies},
 	{certificatesGroup, "certificatesigningrequests", certificateRequests},
 	{certificatesGroup, "podcertificaterequests", podCertificates},
+
+	{rbacGroup, "roles", grantedRights},
+	{rbacGroup, "clusterroles", grantedRights},
+	{rbacGroup, "rolebindings", boundRights},
+	{rbacGroup, "clusterrolebindings", boundRights},
 }
 
 // reserved says why no agent may ever do an action, or is empty. No task covers and no approval waives it.

@@ -34,8 +34,8 @@ type attempt struct {
 	resource, namespace, name string
 	// uid of the target.
 	uid string
-	// old and new are YAML.
-	old, new string
+	// old, new and role are YAML.
+	old, new, role string
 
 	// want is part of why it is reserved; empty: it is not.
 	want string
@@ -80,7 +80,7 @@ func checkReserved(t *testing.T, attempts map[string]attempt) {
 	for _, name := range slices.Sorted(maps.Keys(attempts)) {
 		a := attempts[name]
 		t.Run(name, func(t *testing.T) {
-			d := set.Decide(Input{Action: a.action(t), Now: berlinNoon})
+			d := set.Decide(Input{Action: a.action(t), Now: berlinNoon, Role: content(t, a.role)})
 			if a.want == "" {
 				if d.Outcome != Allow {
 					t.Errorf("it is refused: %+v", d.Obstacles)
