@@ -11,10 +11,13 @@ import (
 	"github.com/countersign-dev/countersign/internal/action"
 )
 
-// creationOf is that of an object in the namespace shop.
+// creationOf is that of an object in the namespace shop; of a token, it is the agent's own.
 func creationOf(group, resource string) *action.Action {
 	a := update()
 	a.Operation, a.Old, a.Group = v1alpha1.OperationCreate, nil, group
+	if resource == "serviceaccounts/token" {
+		a.Namespace, a.Name, a.UID, a.Actor.UID = "ci", "deploy-bot", "bot", "bot"
+	}
 	a.Resource, a.Subresource, _ = strings.Cut(resource, "/")
 	return a
 }
