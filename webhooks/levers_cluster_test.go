@@ -52,7 +52,7 @@ func trafficLevers() map[string]lever {
 				return who.Create(ctx, &corev1.Endpoints{ //nolint:staticcheck // whoever can write them leads traffic
 					ObjectMeta: metav1.ObjectMeta{Namespace: at.namespace, Name: "web"},
 					Subsets: []corev1.EndpointSubset{{ //nolint:staticcheck // as above
-						Addresses: []corev1.EndpointAddress{{IP: "10.9.9.9"}}, Ports: []corev1.EndpointPort{{Port: 80}}, //nolint:staticcheck // as above
+						Addresses: []corev1.EndpointAddress{{IP: "10.9.9.9"}}, Ports: []corev1.EndpointPort{{Port: 80}},
 					}},
 				})
 			},

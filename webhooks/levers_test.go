@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -89,9 +90,7 @@ func TestLevers(t *testing.T) {
 func levers() map[string]lever {
 	all := map[string]lever{}
 	for _, some := range []map[string]lever{metadataLevers(), replicaLevers(), trafficLevers(), laterLevers(), clusterLevers(), identityLevers()} {
-		for name, l := range some {
-			all[name] = l
-		}
+		maps.Copy(all, some)
 	}
 	return all
 }

@@ -146,7 +146,7 @@ func disruptionBudget(namespace string) *policyv1.PodDisruptionBudget {
 	return &policyv1.PodDisruptionBudget{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "serving"},
 		Spec: policyv1.PodDisruptionBudgetSpec{
-			MinAvailable: ptr.To(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "serving"}},
+			MinAvailable: new(intstr.FromInt32(1)), Selector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "serving"}},
 		},
 	}
 }
@@ -212,7 +212,7 @@ func laterLevers() map[string]lever {
 		"a suspended Job that is resumed": {
 			prepare: func(t *testing.T, at *place) {
 				suspended := job(named(at.namespace))
-				suspended.Spec.Suspend = ptr.To(true)
+				suspended.Spec.Suspend = new(true)
 				allowed(t, at.admin.Create(t.Context(), suspended))
 			},
 			pull: func(ctx context.Context, who *identity, at *place) error {
