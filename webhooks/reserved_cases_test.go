@@ -166,6 +166,10 @@ var reservedIdentities = map[string]attempt{
 		run: "annotate secret tokens kubernetes.io/service-account.uid- a=b", says: "Secrets of type", object: core + "NAMESPACE/secrets/tokens",
 		harmless: "annotate secret plain a=b",
 	},
+	"a Secret for a node that joins": {
+		run: "create -n kube-system -f -", says: "taken for a node", object: core + "kube-system/secrets/bootstrap-token-abcdef",
+		input: "{apiVersion: v1, kind: Secret, metadata: {name: bootstrap-token-abcdef}, type: bootstrap.kubernetes.io/token}",
+	},
 	"a kubelet, by GET": {
 		run: "get --raw /api/v1/nodes/none/proxy/pods", says: "kubelets",
 		harmless: "get --raw /api/v1/namespaces/NAMESPACE/pods/p/proxy/pods", reaches: true,
@@ -222,6 +226,11 @@ var reservedRights = map[string]attempt{
 	"an approver more": {
 		run: "create rolebinding approver --clusterrole=countersign-approver --user=mallory", says: "approve what agents ask for",
 		object: rbac + "namespaces/NAMESPACE/rolebindings/approver",
+	},
+	"a role that is not there": {
+		run: "create rolebinding early --role=later --user=mallory", reasons: "TargetUnknown", says: "reading roles",
+		object:   rbac + "namespaces/NAMESPACE/rolebindings/early",
+		harmless: "delete rolebinding early --ignore-not-found",
 	},
 	"itself": {
 		run: "create rolebinding itself --clusterrole=view --serviceaccount=NAMESPACE:agent", says: "itself",

@@ -8,7 +8,6 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -90,20 +89,16 @@ func (c *Cluster) specReplicasPath(ctx context.Context, r action.Request) (strin
 // groups with one end in .k8s.io and have no kind with a scale subresource.
 func builtIn(group string) bool { return !strings.Contains(group, ".") }
 
-// BoundRole is the role that a written binding refers to: nil where it does not exist so far, or where the action
-// writes no binding.
+// BoundRole is the role that an action gives somebody by a binding, nil where it gives none. That there is no such role
+// so far is an error: what it will grant is not known, and RBAC itself refuses that to most.
 func (c *Cluster) BoundRole(ctx context.Context, a *action.Action) (map[string]any, error) {
 	ref, binds := policy.RoleOf(a)
 	if !binds {
 		return nil, nil
 	}
-	role, err := c.target(ctx, action.Need{
+	return c.target(ctx, action.Need{
 		Target: true, Group: rbacv1.GroupName, Resource: ref.Resource, Namespace: ref.Namespace, Name: ref.Name,
 	})
-	if apierrors.IsNotFound(err) {
-		return nil, nil
-	}
-	return role, err
 }
 
 // NamespaceLabels are the labels of the namespace that an action is in: empty, not nil, for one without labels, and

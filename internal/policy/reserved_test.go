@@ -164,6 +164,7 @@ func TestReservedIdentities(t *testing.T) {
 		"a Secret for tokens":               {resource: "/secrets", namespace: "ci", name: "s", new: secretType, want: "Secrets of type"},
 		"a Secret that becomes one":         {operation: "UPDATE", resource: "/secrets", namespace: "ci", name: "s", old: "type: Opaque", new: secretType, want: "Secrets of type"},
 		"a Secret that no longer is one":    {operation: "UPDATE", resource: "/secrets", namespace: "ci", name: "s", old: secretType, new: "type: Opaque", want: "Secrets of type"},
+		"a Secret for a node that joins":    {resource: "/secrets", namespace: "kube-system", name: "bootstrap-token-abcdef", new: "type: bootstrap.kubernetes.io/token", want: "taken for a node"},
 		"deleting such a Secret":            {operation: "DELETE", resource: "/secrets", namespace: "ci", name: "s", old: secretType},
 		"another Secret":                    {resource: "/secrets", namespace: "ci", name: "s", new: "type: Opaque"},
 		"a kubelet":                         {operation: "CONNECT", resource: "/nodes/proxy", name: "n", want: "kubelets"},

@@ -47,14 +47,24 @@ func boundElsewhere(a *action.Action) string {
 	}
 }
 
-// tokenSecrets are Secrets that the control plane fills with a token of the account that an annotation names.
+// tokenTypes are the types of Secrets that are or become a token, and whose it is.
+var tokenTypes = map[string]string{
+	"kubernetes.io/service-account-token": "they are filled with a token of any account that they name",
+	"bootstrap.kubernetes.io/token":       "whoever knows one is taken for a node that joins",
+}
+
+// tokenSecrets are Secrets that let whoever made them be somebody else.
 func tokenSecrets(_ *Set, in *Input) string {
-	const tokens = "kubernetes.io/service-account-token"
-	a := in.Action
-	if a.Operation == v1alpha1.OperationDelete || textOf(a.New, "type") != tokens && textOf(a.Old, "type") != tokens {
+	if in.Action.Operation == v1alpha1.OperationDelete {
 		return ""
 	}
-	return "no agent may create or change Secrets of type " + tokens + ": they are filled with a token of any account that they name"
+	for _, content := range []map[string]any{in.Action.New, in.Action.Old} {
+		kind := textOf(content, "type")
+		if why, reserved := tokenTypes[kind]; reserved {
+			return "no agent may create or change Secrets of type " + kind + ": " + why
+		}
+	}
+	return ""
 }
 
 // nodeProxies are sessions with kubelets, which let their caller into every pod of the node. Neither the method nor

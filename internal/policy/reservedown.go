@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -19,7 +20,8 @@ func ownObjects(_ *Set, in *Input) string {
 // namespace itself.
 func ownNamespace(s *Set, in *Input) string {
 	a, own := in.Action, s.operator.Namespace
-	if own == "" || justifies(a) || a.Namespace != own && !(isNamespace(a) && a.Name == own) {
+	within := own != "" && (a.Namespace == own || isNamespace(a) && a.Name == own)
+	if !within || justifies(a) {
 		return ""
 	}
 	return "no agent may change Countersign's own namespace: whoever does can stop it or act as it"
@@ -94,10 +96,8 @@ func ownFlow(s *Set, in *Input) string {
 // schedulesOperator says whether a flow schema covers requests of the operator.
 func (s *Set) schedulesOperator(schema map[string]any) bool {
 	for _, rule := range objectsOf(schema, "spec", "rules") {
-		for _, subject := range objectsOf(rule, "subjects") {
-			if s.meansOperator(subject) {
-				return true
-			}
+		if slices.ContainsFunc(objectsOf(rule, "subjects"), s.meansOperator) {
+			return true
 		}
 	}
 	return false

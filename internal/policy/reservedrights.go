@@ -52,10 +52,9 @@ func gainsLabels(a *action.Action) bool {
 // RoleRef names a role. A ClusterRole has no namespace.
 type RoleRef struct{ Resource, Namespace, Name string }
 
-// RoleOf names the role whose rights a binding gives, and says whether the action writes a binding. Input.Role is that
-// role.
+// RoleOf names the role that an action gives somebody new, and says whether it does so. Input.Role is that role.
 func RoleOf(a *action.Action) (RoleRef, bool) {
-	if a.Group != rbacGroup || a.Operation == v1alpha1.OperationDelete || a.Resource != "rolebindings" && a.Resource != "clusterrolebindings" {
+	if a.Group != rbacGroup || a.Resource != "rolebindings" && a.Resource != "clusterrolebindings" || len(addedSubjects(a)) == 0 {
 		return RoleRef{}, false
 	}
 	ref := RoleRef{Resource: "clusterroles", Name: textOf(a.New, "roleRef", "name")}
@@ -74,6 +73,9 @@ func boundRights(_ *Set, in *Input) string {
 	}
 	if slices.ContainsFunc(added, func(s boundSubject) bool { return s.means(&in.Action.Actor) }) {
 		return "no agent may grant rights to itself or to a group that it is in: what it may do is for people to say"
+	}
+	if in.Role == nil {
+		return "no agent may bind anybody to a role that is not known: it can come to grant anything"
 	}
 	if what := grantedAnew(rulesOf(in.Role), nil, in.Action.Namespaced); what != "" {
 		return "no agent may bind anybody to " + strings.ToLower(textOf(in.Action.New, "roleRef", "kind")) + " " +

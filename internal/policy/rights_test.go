@@ -114,7 +114,8 @@ func TestReservedBindings(t *testing.T) {
 	}
 	checkReserved(t, map[string]attempt{
 		"an ordinary role":                local(alice, reading, ""),
-		"a role that is not there":        local(alice, "", ""),
+		"a role that is not known":        local(alice, "", "not known"),
+		"nobody, to a role not known":     local("", "", ""),
 		"a role with a reserved right":    local(alice, token, "clusterrole r, which grants the right to create tokens"),
 		"a right without effect there":    local(alice, webhooks, ""),
 		"that right everywhere":           {resource: "rbac.authorization.k8s.io/clusterrolebindings", name: "b", new: binding(alice), role: webhooks, want: "admission webhooks"},
