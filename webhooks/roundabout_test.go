@@ -124,7 +124,10 @@ var roundabouts = map[string]attempt{
 		harmless: "set image pod/p c=c:2",
 	},
 	"a session, by GET": {run: "get --raw /api/v1/namespaces/NAMESPACE/pods/p/exec?command=id", reasons: "ActionOutOfScope", says: "exec into pod"},
-	"a proxy, by GET":   {run: "get --raw /api/v1/namespaces/NAMESPACE/pods/p:8080/proxy/stop", reasons: "ActionOutOfScope", says: "proxy to pod"},
+	"a name that would be a line of the refusal": {
+		run: "get --raw /api/v1/namespaces/NAMESPACE/pods/p%1b[2K%0Anext:%20GRANTED/exec", reasons: "TargetUnknown", says: "p?[2K?next: GRANTED: ",
+	},
+	"a proxy, by GET": {run: "get --raw /api/v1/namespaces/NAMESPACE/pods/p:8080/proxy/stop", reasons: "ActionOutOfScope", says: "proxy to pod"},
 	"a token of its own, by a dry run": {
 		run: "create --raw /api/v1/namespaces/NAMESPACE/serviceaccounts/agent/token?dryRun=All -f -", reasons: "ActionOutOfScope",
 		input: `{"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{}}`, says: "create token of serviceaccount",

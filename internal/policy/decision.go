@@ -73,7 +73,7 @@ type Input struct {
 	NamespaceLabels map[string]string
 	// Scaled are the workloads that action.ScaleTargets names, each once.
 	Scaled []Workload
-	// Role is the live role that a written binding refers to (see RoleOf), nil where there is none so far.
+	// Role is the live role that the action gives somebody (see RoleOf), nil where it gives none.
 	Role map[string]any
 	// Done, once closed, says that the time for the decision is over: guards then fail. Nil never is.
 	Done <-chan struct{}
@@ -158,11 +158,11 @@ type Shadow struct {
 	Decision Decision
 }
 
-// Failure is the decision for an action that cannot be judged.
+// Failure is the decision for an action that cannot be judged. The detail may hold text of others, such as names.
 func Failure(reason Reason, detail string) Decision {
 	return Decision{
 		Outcome: Deny, Governed: true,
-		Obstacles: []Obstacle{{Reason: reason, Verdict: v1alpha1.Deny, Detail: detail}},
+		Obstacles: []Obstacle{{Reason: reason, Verdict: v1alpha1.Deny, Detail: printable(detail, maxDetail)}},
 	}
 }
 
