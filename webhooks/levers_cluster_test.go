@@ -225,7 +225,7 @@ func identityLevers() map[string]lever {
 				at.token = request.Status.Token
 				return nil
 			},
-			reason: "ActionOutOfScope",
+			reason: "ReservedAction",
 			acted: func(_ context.Context, at *place) error {
 				if at.token == "" {
 					return errors.New("there is no token")
