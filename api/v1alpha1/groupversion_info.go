@@ -17,6 +17,7 @@ func AddToScheme(s *runtime.Scheme) error {
 	s.AddKnownTypes(GroupVersion,
 		&AgentActionPolicy{}, &AgentActionPolicyList{},
 		&ActionApproval{}, &ActionApprovalList{},
+		&AgentActivity{}, &AgentActivityList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

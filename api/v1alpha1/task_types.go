@@ -26,8 +26,8 @@ type Task struct {
 	// approval says whether the task always needs consent, and for how much one consent is good.
 	// +optional
 	Approval *TaskApproval `json:"approval,omitempty"`
-	// budget bounds how many actions may be admitted under this task in a span of time.
-	// This version does not count: a policy with a budget is not Ready and refuses what it governs.
+	// budget bounds how many actions of one user may be admitted under this task in a span of time. Only Enforce policies
+	// count.
 	// +optional
 	Budget *Budget `json:"budget,omitempty"`
 }
@@ -129,8 +129,8 @@ type TaskApproval struct {
 	// +optional
 	When ApprovalWhen `json:"when,omitempty"`
 	// covers is Action, where consent is to one exact action, or Task, where it is to one run of the task: up to
-	// maxActions actions in one namespace. Consent to a run waives windows and freezes of this policy, and when: Always;
-	// what else asks still needs consent to the exact action. Omitted: Action.
+	// maxActions actions in one namespace. Consent to a run waives windows and freezes of this policy, the
+	// budget, and when: Always; what else asks still needs consent to the exact action. Omitted: Action.
 	// +optional
 	Covers ApprovalCovers `json:"covers,omitempty"`
 	// maxActions bounds how many actions one run of the task may hold: 1 to 1000. Required with covers: Task.
@@ -156,7 +156,7 @@ type Budget struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=1000
 	MaxActions int32 `json:"maxActions,omitempty"`
-	// per is the length of the sliding window in which actions count.
+	// per is the length of the sliding window in which actions count, at most 168h.
 	// +required
 	Per Duration `json:"per,omitempty"`
 	// whenExceeded is what happens to further actions: Deny or RequireApproval. Omitted: Deny.
@@ -187,9 +187,8 @@ type Guard struct {
 	ResourceRules []ResourceRule `json:"resourceRules,omitempty"`
 	// expression must be true for the action to pass, such as
 	// object.spec.replicas - oldObject.spec.replicas <= 5. It may use object and oldObject, of which one is null
-	// for a CREATE or a DELETE, request, namespaceObject, changes, task and now. For a scale object and oldObject
-	// are the workload. recent is not available in this version: a policy that reads it is not Ready and refuses
-	// what it governs.
+	// for a CREATE or a DELETE, request, namespaceObject, changes, task, now and recent. For a scale object and
+	// oldObject are the workload. recent is what the same user did within lookBack.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=4096
@@ -201,7 +200,7 @@ type Guard struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	MessageExpression string `json:"messageExpression,omitempty"`
-	// lookBack is how far into the past an expression that uses recent looks. It has no effect in this version.
+	// lookBack is how far into the past recent goes, at most 168h. Required where the expression uses recent.
 	// +optional
 	LookBack Duration `json:"lookBack,omitempty"`
 	// whenViolated is what happens when the expression is false: Deny or RequireApproval. Omitted: Deny. An
