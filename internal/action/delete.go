@@ -3,6 +3,8 @@ package action
 import (
 	"errors"
 	"slices"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
 
 // DeleteOptions says how an object is deleted.
@@ -76,4 +78,14 @@ func podGrace(pod map[string]any, requested *int64) *int64 {
 		seconds = 1
 	}
 	return &seconds
+}
+
+// GoesOn says that the action is a DELETE of an object that is being deleted already. Where the object has been given
+// time to end, taking that time away is another deletion.
+func (a *Action) GoesOn() bool {
+	if a.Operation != v1alpha1.OperationDelete || textAt(a.Old, "metadata", "deletionTimestamp") == "" {
+		return false
+	}
+	grace, _ := at(a.Old, "metadata", "deletionGracePeriodSeconds").V.(int64)
+	return grace <= 0 || !a.Delete.Forced()
 }

@@ -175,12 +175,8 @@ func isKind(key, kind string) bool {
 
 // Continuation says whether a DELETE goes on with one that was admitted under this approval: the object is being
 // deleted already, and the use is not older than a minute. It is never refused, or the object would stay half deleted.
-// Where the object has been given time to end, taking that time away is no continuation.
 func Continuation(a *v1alpha1.ActionApproval, act *action.Action, now time.Time) bool {
-	if act.Operation != v1alpha1.OperationDelete || text(act.Old, "deletionTimestamp") == "" || !isRequester(&act.Actor, a.Spec.Requester) {
-		return false
-	}
-	if grace, _ := metadata(act.Old)["deletionGracePeriodSeconds"].(int64); grace > 0 && act.Delete.Forced() {
+	if !act.GoesOn() || !isRequester(&act.Actor, a.Spec.Requester) {
 		return false
 	}
 	key, err := AttemptKey(act, "", "")

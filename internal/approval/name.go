@@ -1,13 +1,10 @@
 package approval
 
 import (
-	"crypto/sha256"
-	"encoding/base32"
-	"fmt"
 	"regexp"
-	"strings"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/naming"
 )
 
 const (
@@ -16,9 +13,6 @@ const (
 	// prefixLength bounds the readable part, so that a name is a label value too and a table of them fits on a screen.
 	prefixLength = 20
 )
-
-// suffixEncoding leaves out the letters that are taken for digits or for each other: i, l, o and u.
-var suffixEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadding(base32.NoPadding)
 
 var reservedName = regexp.MustCompile(`^[a-z0-9.-]+-[0-9a-hjkmnp-tv-z]{20}$`)
 
@@ -30,11 +24,8 @@ func IsReserved(name string) bool {
 // name is the name of a request: a word for people, and a hash of who asks, for what, and after which request. The
 // same request has the same name, whoever computes it.
 func name(r v1alpha1.Requester, bindTo v1alpha1.Binding, subject, follows, word string) string {
-	h := sha256.New()
-	for _, text := range []string{"approval v1", r.Username, r.UID, bound(r, bindTo), subject, follows} {
-		fmt.Fprintf(h, "%d:%s,", len(text), text) // no text can pose as two
-	}
-	return readable(word) + "-" + suffixEncoding.EncodeToString(h.Sum(nil))[:suffixLength]
+	return readable(word) + "-" +
+		naming.Suffix(suffixLength, "approval v1", r.Username, r.UID, bound(r, bindTo), subject, follows)
 }
 
 // bound is what an approval is bound to besides the user; "" where it is bound to nothing more.
@@ -53,24 +44,8 @@ func bound(r v1alpha1.Requester, bindTo v1alpha1.Binding) string {
 
 // readable makes the beginning of a DNS name of a word.
 func readable(word string) string {
-	if prefix := sanitise(word, prefixLength); prefix != "" {
+	if prefix := naming.Readable(word, prefixLength); prefix != "" {
 		return prefix
 	}
 	return "request"
-}
-
-// sanitise keeps lower-case letters and digits, puts one dash for everything else, and cuts.
-func sanitise(word string, most int) string {
-	var b strings.Builder
-	for _, r := range strings.ToLower(word) {
-		switch {
-		case b.Len() >= most:
-			return strings.TrimRight(b.String(), "-")
-		case 'a' <= r && r <= 'z' || '0' <= r && r <= '9':
-			b.WriteRune(r)
-		case b.Len() > 0 && !strings.HasSuffix(b.String(), "-"):
-			b.WriteByte('-')
-		}
-	}
-	return strings.TrimRight(b.String(), "-")
 }

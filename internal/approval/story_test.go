@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/naming"
 )
 
 // story plays what happens to one request, and writes it down as people would tell it.
@@ -44,7 +45,7 @@ func (s *story) ask(r *Request) {
 
 func (s *story) decide(who Caller, verdict v1alpha1.DecisionVerdict, validFor v1alpha1.Duration) {
 	d := v1alpha1.Decision{Verdict: verdict}
-	what := shortName(who.Username) + ": " + string(verdict)
+	what := naming.Short(who.Username) + ": " + string(verdict)
 	if validFor != "" {
 		d.Limits = &v1alpha1.DecisionLimits{ValidFor: validFor}
 		what += ", for at most " + string(validFor)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/naming"
 )
 
 // expiryFormat is the form in which a table shows until when an approval can be decided or used: that is at most seven
@@ -14,7 +15,7 @@ const expiryFormat = "Mon 15:04Z"
 
 // summarise says in short who asks for what, for tables. An approval that has ended shows no time at which it would.
 func summarise(spec *v1alpha1.ActionApprovalSpec, state State, expires time.Time) *v1alpha1.ApprovalSummary {
-	s := &v1alpha1.ApprovalSummary{Requester: shortName(spec.Requester.Username), Reasons: kindsOf(spec.Reasons)}
+	s := &v1alpha1.ApprovalSummary{Requester: naming.Short(spec.Requester.Username), Reasons: kindsOf(spec.Reasons)}
 	switch {
 	case spec.Action != nil:
 		s.Action, s.Target = verb(spec.Action), spec.Action.Resource
@@ -39,16 +40,6 @@ func verb(a *v1alpha1.RequestedAction) string {
 		return a.Subresource
 	}
 	return strings.ToLower(string(a.Operation))
-}
-
-// shortName is namespace/name of a service account, and any other user name as it is.
-func shortName(username string) string {
-	if rest, isAccount := strings.CutPrefix(username, serviceAccountPrefix); isAccount {
-		if namespace, account, whole := strings.Cut(rest, ":"); whole {
-			return namespace + "/" + account
-		}
-	}
-	return username
 }
 
 // kindsOf lists the kinds of reasons, each once.
