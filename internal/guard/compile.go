@@ -3,6 +3,7 @@ package guard
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/cel-go/cel"
@@ -33,6 +34,8 @@ type Guard struct {
 	Name string
 	// ReadsRecent and ReadsNow say that the expression depends on the history of the agent, or on the time.
 	ReadsRecent, ReadsNow bool
+	// LookBack is how far into the past recent goes, zero where the expression does not read it.
+	LookBack time.Duration
 
 	condition program
 	message   *program // nil: none
@@ -67,6 +70,15 @@ func Compile(g *v1alpha1.Guard, at *field.Path) (*Guard, field.ErrorList) {
 	}
 	compiled.ReadsRecent = compiled.reads(varRecent)
 	compiled.ReadsNow = compiled.reads(varNow)
+	if !compiled.ReadsRecent {
+		return compiled, nil
+	}
+	if g.LookBack == "" {
+		return nil, field.ErrorList{field.Required(at.Child("lookBack"), "say how far into the past recent goes, such as 30m")}
+	}
+	if lookBack, err := time.ParseDuration(string(g.LookBack)); err == nil {
+		compiled.LookBack = lookBack
+	} // what is no duration is the caller's to refuse; without one recent has no value
 	return compiled, nil
 }
 

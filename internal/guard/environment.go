@@ -169,6 +169,7 @@ func changeType() *apiservercel.DeclType {
 func entryType() *apiservercel.DeclType {
 	text := apiservercel.StringType
 	return objectType("Entry", map[string]*apiservercel.DeclType{
-		"time": apiservercel.TimestampType, "operation": text, "group": text, "resource": text, "namespace": text, "name": text, "task": text,
+		"time": apiservercel.TimestampType, "operation": text, "group": text, "resource": text, "subResource": text,
+		"namespace": text, "name": text, "task": text,
 	})
 }

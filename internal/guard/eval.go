@@ -57,7 +57,7 @@ func NewEvaluation(in Input, done <-chan struct{}) *Evaluation {
 
 // Run evaluates a guard. Task is the covering task as "policy/task", empty where none covers.
 func (e *Evaluation) Run(g *Guard, task string) Result {
-	e.plain.task = task
+	e.plain.task, e.plain.lookBack = task, g.LookBack
 	value, failure := e.eval(&g.condition, e.plain)
 	if failure != "" {
 		return Result{Verdict: Failed, Text: failure}
@@ -81,7 +81,7 @@ func (e *Evaluation) message(g *Guard, task string) string {
 	if e.redacted == nil {
 		e.redacted = &variables{Input: e.input, meter: e.meter, redacted: true}
 	}
-	e.redacted.task = task
+	e.redacted.task, e.redacted.lookBack = task, g.LookBack
 	value, failure := e.eval(g.message, e.redacted)
 	text, ok := value.(types.String)
 	shown := strings.TrimSpace(string(text))

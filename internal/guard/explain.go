@@ -28,6 +28,7 @@ var causes = []cause{
 	{"type conversion error", "the value cannot be converted"},
 	{errInexact, "the value is " + errInexact},
 	{errLabelsUnknown, errLabelsUnknown},
+	{errHistoryUnknown, errHistoryUnknown},
 	{"optional.none() dereference", "the optional value is absent"},
 }
 

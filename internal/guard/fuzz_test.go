@@ -49,18 +49,20 @@ func FuzzExpression(f *testing.F) {
 		f.Add(expression)
 	}
 	a := update(f, three, ten)
+	f.Add("recent.filter(a, a.operation == 'DELETE' && now - a.time < duration('10m')).size() < 3")
+	history := past(1000)
 	large := update(f, hostileObjects()["list of objects"], hostileObjects()["long text"])
 	f.Fuzz(func(t *testing.T, expression string) {
 		bounded(t, expression, func() {
-			g, errs := Compile(&v1alpha1.Guard{Name: "g", Expression: expression, MessageExpression: "string(" + expression + ")"}, field.NewPath("guards"))
+			g, errs := Compile(&v1alpha1.Guard{Name: "g", Expression: expression, MessageExpression: "string(" + expression + ")", LookBack: "168h"}, field.NewPath("guards"))
 			if (g == nil) != (len(errs) > 0) {
 				t.Fatalf("guard %v with errors %v", g, errs)
 			}
-			if g, _ = Compile(&v1alpha1.Guard{Name: "g", Expression: expression}, field.NewPath("guards")); g == nil {
+			if g, _ = Compile(&v1alpha1.Guard{Name: "g", Expression: expression, LookBack: "168h"}, field.NewPath("guards")); g == nil {
 				return
 			}
-			checkResult(t, NewEvaluation(Input{Action: a, Now: now}, nil).Run(g, ""))
-			checkResult(t, NewEvaluation(Input{Action: large, Now: now}, nil).Run(g, ""))
+			checkResult(t, NewEvaluation(Input{Action: a, Now: now, History: history}, nil).Run(g, ""))
+			checkResult(t, NewEvaluation(Input{Action: large, Now: now, History: history}, nil).Run(g, ""))
 		})
 	})
 }

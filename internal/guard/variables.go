@@ -8,6 +8,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/activity"
 )
 
 // Input is what guards may know about one action.
@@ -18,6 +19,8 @@ type Input struct {
 	NamespaceLabels map[string]string
 	// Now is the instant of the decision.
 	Now time.Time
+	// History is what the actor did before, nil where that is not known: what reads recent fails then.
+	History *activity.History
 }
 
 // variables give the values of the variables of one action. They are built when they are first read.
@@ -29,6 +32,9 @@ type variables struct {
 	redacted bool
 
 	object, oldObject, request, namespace, changes any
+	// lookBack is how far recent goes, and recentBy how far the one goes that is built.
+	lookBack, recentBy time.Duration
+	recent             any
 }
 
 // ResolveName implements interpreter.Activation.
@@ -54,6 +60,8 @@ func (v *variables) ResolveName(name string) (any, bool) {
 		return v.task, true
 	case varNow:
 		return v.Now, true
+	case varRecent:
+		return v.recently(), true
 	default:
 		return nil, false
 	}
@@ -160,4 +168,30 @@ func (v *variables) changeList() any {
 		list[i] = change
 	}
 	return list
+}
+
+const errHistoryUnknown = "what the agent did before is not known"
+
+// recently is what the actor did within the look-back of the guard.
+func (v *variables) recently() any {
+	if v.History == nil || v.lookBack <= 0 {
+		return types.NewErr("%s", errHistoryUnknown)
+	}
+	if v.recent == nil || v.recentBy != v.lookBack {
+		entries := v.History.Since(v.lookBack, v.Now)
+		list := make([]any, len(entries))
+		for i := range entries {
+			list[i] = entryObject(&entries[i])
+		}
+		v.recent, v.recentBy = list, v.lookBack
+	}
+	return v.recent
+}
+
+// entryObject has every field, so that an expression need not ask whether there is one.
+func entryObject(entry *v1alpha1.AdmittedAction) map[string]any {
+	return map[string]any{
+		"time": entry.Time.Time, "operation": string(entry.Operation), "group": entry.Group, "resource": entry.Resource,
+		"subResource": entry.Subresource, "namespace": entry.Namespace, "name": entry.Name, "task": entry.Task,
+	}
 }
