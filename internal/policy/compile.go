@@ -36,8 +36,10 @@ type Policy struct {
 	timing     timing
 	tasks      []*task
 	guards     []guardRule
-	windows    map[v1alpha1.WindowName]*window.Schedule
-	consent    consentRules
+	// memory says how far back it must be known what the agent did.
+	memory  memory
+	windows map[v1alpha1.WindowName]*window.Schedule
+	consent consentRules
 	// outOfScopeRequirements are whom outOfScope asks.
 	outOfScopeRequirements []v1alpha1.RequirementName
 	// spec is what was compiled. It is never changed.
@@ -83,6 +85,11 @@ func Compile(p *v1alpha1.AgentActionPolicy, self Identity) *Policy {
 }
 
 func (c *compiler) fail(err *field.Error) { c.policy.Errors = append(c.policy.Errors, err) }
+
+// warn tells the author about what is probably not meant.
+func (c *compiler) warn(at *field.Path, text string) {
+	c.policy.Warnings = append(c.policy.Warnings, at.String()+": "+text)
+}
 
 func (c *compiler) compileEnforcement(spec *field.Path) {
 	switch c.spec.Enforcement {
@@ -179,6 +186,7 @@ func (c *compiler) compileWindow(w *v1alpha1.Window, at *field.Path) {
 func (c *compiler) finish() {
 	p := c.policy
 	p.Hash, p.windows, p.consent = hashSpec(c.spec), c.windows, c.consentRules()
+	p.memory = p.remembers()
 	if len(p.Errors) > 0 {
 		p.broken = "the policy is invalid: " + p.Errors[0].Error()
 	}

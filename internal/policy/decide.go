@@ -15,6 +15,7 @@ func (s *Set) Decide(in Input) Decision {
 		in.inspection = &inspection{}
 	}
 	d := s.decide(in, c.governed, c.enforced)
+	d.LookBack = c.lookBack(in, &d)
 	for _, p := range c.observed {
 		s.shadow(in, c, p, &d)
 	}
@@ -26,6 +27,7 @@ func (s *Set) shadow(in Input, c candidates, p *Policy, d *Decision) {
 	with := append(slices.Clone(c.enforced), p)
 	if !c.governed {
 		with = append(with, c.everyone...)
+		in.unremembered = true
 	}
 	would := s.decide(in, true, unique(with))
 	if would.Outcome != d.Outcome {
@@ -176,6 +178,9 @@ func (t *task) obstacles(p *Policy, in Input) []Obstacle {
 	var found []Obstacle
 	if t.gate != nil && !t.gate.calendar.Open(in.Now) {
 		found = append(found, t.gate.closed(p.Name, t.name, in.Now))
+	}
+	if o, over := t.exceeded(p, in); over {
+		found = append(found, o)
 	}
 	if t.always {
 		found = append(found, Obstacle{

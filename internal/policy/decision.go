@@ -5,6 +5,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/activity"
 )
 
 // Outcome is what becomes of an action. The zero value is none: whoever reads it must refuse.
@@ -40,12 +41,16 @@ const (
 	ServiceAccountOutOfScope Reason = "ServiceAccountOutOfScope"
 	// ApprovalUnusable means that there is an approval which does not let the action pass.
 	ApprovalUnusable Reason = "ApprovalUnusable"
+	// BudgetExceeded means that as many actions were admitted under a task as its budget allows.
+	BudgetExceeded Reason = "BudgetExceeded"
 	// ApprovalRequired means that a task asks for consent to every use.
 	ApprovalRequired Reason = "ApprovalRequired"
 	// GuardViolated means that the expression of a guard is false.
 	GuardViolated Reason = "GuardViolated"
 	// GuardFailed means that the expression of a guard can say neither, because of an error or a limit.
 	GuardFailed Reason = "GuardFailed"
+	// HistoryUnknown means that a policy needs to know what the actor did before, which cannot be read or kept.
+	HistoryUnknown Reason = "HistoryUnknown"
 	// ReservedAction means that no agent may ever do this.
 	ReservedAction Reason = "ReservedAction"
 	// PolicyInvalid means that a policy of the subject cannot judge the action.
@@ -75,9 +80,14 @@ type Input struct {
 	Scaled []Workload
 	// Role is the live role that the action gives somebody (see RoleOf), nil where it gives none.
 	Role map[string]any
+	// History is what the actor did before. Nil means that it is not known: whatever needs it then refuses. See
+	// Set.NeedsHistory.
+	History *activity.History
 	// Done, once closed, says that the time for the decision is over: guards then fail. Nil never is.
 	Done <-chan struct{}
 
+	// unremembered says that nobody records what the actor does: policies are judged without what needs it.
+	unremembered bool
 	// inspection is where the guards of one call of Decide are evaluated.
 	inspection *inspection
 }
@@ -96,6 +106,8 @@ type Decision struct {
 	Policy, Task string
 	// Approval names, by namespace and name, the approval under which the action passes or for which it waits.
 	Approval string
+	// LookBack is how long it must be remembered that the action was admitted, if it is. Zero: it need not be.
+	LookBack time.Duration
 	// Policies are those that govern the action.
 	Policies []*Policy
 	// Shadows are the Warn and Audit policies under which the outcome would be another.
@@ -125,7 +137,7 @@ type Obstacle struct {
 	Name string
 	// Detail says in words what is in the way, and until when. It is one line.
 	Detail string
-	// OpensAt is when a window opens or a freeze ends next; zero where that is not known.
+	// OpensAt is when a window opens, a freeze ends or a budget has room next; zero where that is not known.
 	OpensAt time.Time
 	// Fields are the changed fields outside the nearest task.
 	Fields []string
@@ -139,7 +151,7 @@ type Obstacle struct {
 // action nor outside of the task.
 func (o *Obstacle) waivable() bool {
 	switch o.Reason {
-	case ChangeWindowClosed, FreezeActive, ApprovalRequired:
+	case ChangeWindowClosed, FreezeActive, BudgetExceeded, ApprovalRequired:
 		return o.Verdict == v1alpha1.RequireApproval
 	default: // whatever else there is needs consent to the exact action
 		return false
@@ -147,7 +159,9 @@ func (o *Obstacle) waivable() bool {
 }
 
 // isTime says that waiting takes the obstacle away.
-func (o *Obstacle) isTime() bool { return o.Reason == ChangeWindowClosed || o.Reason == FreezeActive }
+func (o *Obstacle) isTime() bool {
+	return o.Reason == ChangeWindowClosed || o.Reason == FreezeActive || o.Reason == BudgetExceeded
+}
 
 // Shadow is what a Warn or Audit policy would have changed.
 type Shadow struct {

@@ -37,9 +37,11 @@ func (c *compiler) compileGuard(g *v1alpha1.Guard, at *field.Path) {
 	if compiled == nil {
 		return // the policy is broken as a whole, so the missing restriction never lets pass
 	}
+	if g.LookBack != "" && !compiled.ReadsRecent {
+		c.warn(at.Child("lookBack"), "has no effect, because the expression does not read recent")
+	}
 	if compiled.ReadsRecent {
-		c.unavailable(at.Child("expression"))
-		c.cannotJudge(at.Child("expression").String() + " reads recent, which is not available in this version of Countersign")
+		c.needsEnforce(at.Child("expression"), "is not judged, because it reads recent and")
 	}
 	c.policy.guards = append(c.policy.guards, guardRule{
 		Guard: compiled, rules: g.ResourceRules, verdict: orDeny(g.WhenViolated), requirements: g.Requirements,
@@ -64,7 +66,11 @@ func (d *Decision) inspect(in Input) {
 	for _, p := range d.Policies {
 		for i := range p.guards {
 			g := &p.guards[i]
-			if !g.about(in) {
+			if !g.about(in) || g.ReadsRecent && p.blind(in) {
+				continue
+			}
+			if g.ReadsRecent && in.History == nil {
+				d.Obstacles = append(d.Obstacles, historyUnknown("guard "+g.Name, p.Name, ""))
 				continue
 			}
 			if o, found := g.obstacle(p.Name, in.inspection.result(g.Guard, in, d.TaskName())); found {
@@ -80,7 +86,9 @@ func (s *inspection) result(g *guard.Guard, in Input, task string) guard.Result 
 		return result
 	}
 	if s.evaluation == nil {
-		s.evaluation = guard.NewEvaluation(guard.Input{Action: in.Action, NamespaceLabels: in.NamespaceLabels, Now: in.Now}, in.Done)
+		s.evaluation = guard.NewEvaluation(guard.Input{
+			Action: in.Action, NamespaceLabels: in.NamespaceLabels, Now: in.Now, History: in.History,
+		}, in.Done)
 		s.known = map[inspected]guard.Result{}
 	}
 	result := s.evaluation.Run(g, task)
@@ -92,7 +100,7 @@ func (s *inspection) result(g *guard.Guard, in Input, task string) guard.Result 
 func (d *Decision) readsNow(in Input) bool {
 	for _, p := range d.Policies {
 		for i := range p.guards {
-			if g := &p.guards[i]; g.ReadsNow && g.about(in) {
+			if g := &p.guards[i]; (g.ReadsNow || g.ReadsRecent) && g.about(in) {
 				return true
 			}
 		}

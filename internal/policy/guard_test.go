@@ -92,13 +92,6 @@ func TestGuards(t *testing.T) {
 			wantObstacles: []string{`PolicyInvalid Deny: policy p cannot judge this: the policy is invalid: spec.guards[0].expression: Invalid value: ` +
 				`"objekt.x": line 1, column 1: undeclared reference to 'objekt'; the variables are object, oldObject, request, namespaceObject, changes, task, now and recent`},
 		},
-		"what reads recent is not available": {
-			policies: map[string]string{"p": subjects + "outOfScope: Allow\nguards: [{name: a, expression: recent.size() < 3}]\n"}, action: scale(3, 4), wantOutcome: Deny,
-			wantObstacles: []string{
-				"PolicyInvalid Deny: policy p cannot judge this: spec.guards[0].expression reads recent, which is not available in this version of Countersign",
-				"GuardFailed Deny: guard a (policy p) cannot judge this: this cannot be done with the value, in recent (line 1, column 1)",
-			},
-		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

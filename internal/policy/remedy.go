@@ -23,9 +23,11 @@ func (r Remedy) IsZero() bool { return len(r.Narrow) == 0 && r.Wait.IsZero() && 
 // result is only what makes every obstacle go away.
 func remedy(in Input, d *Decision, nearest *miss) Remedy {
 	var r Remedy
-	waits := false
+	waits, from := false, in.Now
 	for i := range d.Obstacles {
 		switch o := &d.Obstacles[i]; {
+		case o.Reason == BudgetExceeded:
+			waits, from = true, later(from, o.OpensAt)
 		case o.isTime():
 			waits = true
 		case o.Reason == FieldOutOfScope && nearest.inside && len(nearest.task.scope.fields) > 0 && !nearest.task.always:
@@ -35,7 +37,7 @@ func remedy(in Input, d *Decision, nearest *miss) Remedy {
 		}
 	}
 	calendars := d.calendars(nearest)
-	at, ok := window.NextAllOpen(in.Now, calendars...)
+	at, ok := window.NextAllOpen(from, calendars...)
 	switch {
 	case !ok:
 		return Remedy{}
@@ -63,4 +65,11 @@ func (d *Decision) calendars(m *miss) []*window.Calendar {
 		all = append(all, m.task.gate.calendar)
 	}
 	return all
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }

@@ -17,6 +17,8 @@ type Set struct {
 	users, groups, accounts map[string]*bucket
 	everyone                *bucket
 	operator                Operator
+	// remembers says that some policy needs to know what agents did.
+	remembers bool
 }
 
 // Operator says what belongs to Countersign itself, for the actions that are reserved.
@@ -33,6 +35,8 @@ type bucket struct {
 	enforced, observed byResource
 	// governs says that an Enforce policy is among them.
 	governs bool
+	// memory is what the Enforce policies need together, whatever resource they are about.
+	memory memory
 }
 
 // byResource finds policies by the resource they govern.
@@ -52,6 +56,7 @@ func NewSet(policies []*Policy, operator Operator) *Set {
 		users: map[string]*bucket{}, groups: map[string]*bucket{}, accounts: map[string]*bucket{},
 	}
 	for _, p := range sorted {
+		s.remembers = s.remembers || p.memory != (memory{})
 		for _, subject := range p.subjects {
 			s.add(subject, p)
 		}
@@ -112,6 +117,7 @@ func (b *bucket) add(p *Policy) {
 		return
 	}
 	b.governs = true
+	b.memory = b.memory.with(p.memory)
 	b.enforced.add(p)
 }
 
@@ -145,6 +151,8 @@ type candidates struct {
 	enforced, observed []*Policy
 	// everyone are the Enforce policies with the subject Governed.
 	everyone []*Policy
+	// memory is what the Enforce policies of the actor need, whatever resource they are about.
+	memory memory
 }
 
 // find collects the policies of the actor and the resource. The slices are sorted by name, without repetition.
@@ -156,6 +164,7 @@ func (s *Set) find(a *action.Action) candidates {
 			return
 		}
 		c.governed = c.governed || b.governs
+		c.memory = c.memory.with(b.memory)
 		c.enforced = b.enforced.appendTo(c.enforced, key)
 		c.observed = b.observed.appendTo(c.observed, key)
 	}
@@ -170,6 +179,7 @@ func (s *Set) find(a *action.Action) candidates {
 	}
 	c.everyone = s.everyone.enforced.appendTo(nil, key)
 	if c.governed {
+		c.memory = c.memory.with(s.everyone.memory)
 		c.enforced = append(c.enforced, c.everyone...)
 		c.observed = s.everyone.observed.appendTo(c.observed, key)
 	}

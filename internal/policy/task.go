@@ -16,6 +16,8 @@ type task struct {
 	name  string
 	scope scope
 	gate  *gate
+	// budget bounds how many actions are admitted in a span of time; nil: as many as come.
+	budget *budget
 	// always says that every use of the task needs consent.
 	always bool
 	// requirements are whom it asks then, validFor how long their consent is good; zero means the policy's own.
@@ -50,15 +52,11 @@ func (c *compiler) compileTasks(at *field.Path) {
 }
 
 func (c *compiler) compileTask(t *v1alpha1.Task, at *field.Path) *task {
-	if t.Budget != nil {
-		c.checkDuration(t.Budget.Per, at.Child("budget", "per"), maxLookBack)
-		c.requireKnown(t.Budget.WhenExceeded, t.Budget.Requirements, at.Child("budget"), "whenExceeded")
-		c.unavailableRestriction(at.Child("budget"))
-	}
 	compiled := &task{
-		name:  t.Name,
-		scope: c.compileScope(&t.Scope, at.Child("scope")),
-		gate:  c.compileChangeWindows(t.ChangeWindows, at.Child("changeWindows")),
+		name:   t.Name,
+		scope:  c.compileScope(&t.Scope, at.Child("scope")),
+		gate:   c.compileChangeWindows(t.ChangeWindows, at.Child("changeWindows")),
+		budget: c.compileBudget(t.Budget, at.Child("budget")),
 	}
 	if t.Approval != nil {
 		c.compileTaskApproval(t.Approval, compiled, at.Child("approval"))

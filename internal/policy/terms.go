@@ -132,6 +132,9 @@ func (p *Policy) terms(t *task) Consent {
 	if g := t.gate; g != nil && g.verdict == v1alpha1.RequireApproval {
 		take(ChangeWindowClosed, t.name, g.consentName(), g.requirements)
 	}
+	if b := t.budget; b != nil && b.verdict == v1alpha1.RequireApproval {
+		take(BudgetExceeded, t.name, "", b.requirements)
+	}
 	if t.always {
 		take(ApprovalRequired, t.name, "", t.requirements)
 	}

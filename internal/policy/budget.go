@@ -1,0 +1,146 @@
+package policy
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+)
+
+// maxBudget bounds the actions of a budget: as many as the history of an agent holds.
+const maxBudget = 1000
+
+// budget bounds how many actions of one user are admitted under a task within a sliding window.
+type budget struct {
+	most         int
+	per          time.Duration
+	perText      string
+	verdict      v1alpha1.Verdict
+	requirements []v1alpha1.RequirementName
+}
+
+// compileBudget returns nil for none, and for an invalid one, which breaks the policy as a whole.
+func (c *compiler) compileBudget(b *v1alpha1.Budget, at *field.Path) *budget {
+	if b == nil {
+		return nil
+	}
+	c.requireKnown(b.WhenExceeded, b.Requirements, at, "whenExceeded")
+	c.needsEnforce(at, "does not count, because")
+	if b.MaxActions < 1 || b.MaxActions > maxBudget {
+		c.fail(field.Invalid(at.Child("maxActions"), b.MaxActions, "must be from 1 to "+itoa(maxBudget)))
+	}
+	if b.Per == "" {
+		c.fail(field.Required(at.Child("per"), "say within which length of time actions count, such as 1h"))
+	}
+	c.checkDuration(b.Per, at.Child("per"), maxLookBack)
+	return &budget{
+		most: int(b.MaxActions), per: orDefault(b.Per, 0), perText: string(b.Per), verdict: orDeny(b.WhenExceeded), requirements: b.Requirements,
+	}
+}
+
+// needsEnforce warns where the policy is only tried.
+func (c *compiler) needsEnforce(at *field.Path, what string) {
+	if c.policy.observes() {
+		c.warn(at, what+" only Enforce policies keep the history of agents")
+	}
+}
+
+// exceeded is the obstacle of a budget that is used up, or of which that is not known.
+func (t *task) exceeded(p *Policy, in Input) (Obstacle, bool) {
+	b := t.budget
+	switch {
+	case b == nil || p.blind(in):
+		return Obstacle{}, false
+	case in.History == nil:
+		return historyUnknown("the budget of task "+t.name, p.Name, t.name), true
+	}
+	key := p.Name + "/" + t.name
+	spent := in.History.Count(key, b.per, in.Now)
+	if spent < b.most {
+		return Obstacle{}, false
+	}
+	free := in.History.FreeAt(key, b.most, b.per, in.Now)
+	return Obstacle{
+		Reason: BudgetExceeded, Verdict: b.verdict, Policy: p.Name, Task: t.name, OpensAt: free, requirements: b.requirements,
+		Detail: "budget of task " + t.name + " (policy " + p.Name + ") is used up: " + itoa(spent) + " of " + itoa(b.most) +
+			" actions within " + b.perText + ", room again at " + free.UTC().Format(time.RFC3339),
+	}, true
+}
+
+// historyUnknown is the obstacle of what cannot be judged without the history of the actor.
+func historyUnknown(what, policy, task string) Obstacle {
+	return Obstacle{
+		Reason: HistoryUnknown, Verdict: v1alpha1.Deny, Policy: policy, Task: task,
+		Detail: what + " (policy " + policy + ") needs to know what the agent did before, and that is not known",
+	}
+}
+
+// blind says that the policy is judged without what needs the history of the actor: because it is only tried, because
+// nobody records what the actor does, or because a delete goes on that was admitted.
+func (p *Policy) blind(in Input) bool {
+	return p.observes() || in.unremembered || in.History != nil && in.History.GoesOn()
+}
+
+func (p *Policy) observes() bool {
+	return p.Enforcement == v1alpha1.Warn || p.Enforcement == v1alpha1.Audit
+}
+
+// memory is how far back it must be known what an agent did.
+type memory struct {
+	// recent is the longest look-back of a guard: with one, every action is to be remembered. Longest takes budgets in as
+	// well, for which only the actions of their task are.
+	recent, longest time.Duration
+}
+
+func (m memory) with(other memory) memory {
+	return memory{recent: max(m.recent, other.recent), longest: max(m.longest, other.longest)}
+}
+
+// remembers is what a policy needs to be remembered.
+func (p *Policy) remembers() memory {
+	var m memory
+	if p.observes() {
+		return m
+	}
+	for i := range p.guards {
+		m.recent = max(m.recent, p.guards[i].LookBack)
+	}
+	m.longest = m.recent
+	for _, t := range p.tasks {
+		if t.budget != nil {
+			m.longest = max(m.longest, t.budget.per)
+		}
+	}
+	return m
+}
+
+// NeedsHistory says whether a decision about an action needs the history of the actor, in Input.History.
+func (s *Set) NeedsHistory(in Input) bool {
+	if !s.remembers || in.Action.Empty() {
+		return false
+	}
+	c := s.find(in.Action)
+	return c.governed && !neverGoverned(in.Action) && (c.memory.recent > 0 || c.haveBudgets(in))
+}
+
+func (c *candidates) haveBudgets(in Input) bool {
+	for _, p := range c.enforced {
+		if p.memory.longest > 0 && p.governs.matches(in) {
+			return true
+		}
+	}
+	return false
+}
+
+// lookBack is how long it must be remembered that the action was admitted: by all guards that read recent, and by the
+// budget of its task.
+func (c *candidates) lookBack(in Input, d *Decision) time.Duration {
+	if !c.governed || c.memory.longest == 0 || in.Action.Empty() || neverGoverned(in.Action) {
+		return 0
+	}
+	if p := d.policy(d.Policy); c.memory.recent == 0 && (p == nil || p.task(d.Task) == nil || p.task(d.Task).budget == nil) {
+		return 0
+	}
+	return c.memory.longest
+}
