@@ -234,7 +234,8 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Cluster: cluster, Self: op.self}
 	actions := webhooks.ActionWebhook{
 		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,
-		Cluster: cluster,
+		Cluster:    cluster,
+		Activities: &webhooks.Activities{Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Clock: op.clock},
 	}
 	observer := actions
 	observer.ObserveOnly = true
@@ -247,6 +248,7 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	server.Register(controllers.PoliciesPath, webhooks.LimitSize(admission.WithValidator(op.mgr.GetScheme(), policies)))
 	server.Register(controllers.StampPath, webhooks.LimitSize(&admission.Webhook{Handler: guard.StampHandler()}))
 	server.Register(controllers.ApprovalsPath, webhooks.LimitSize(&admission.Webhook{Handler: guard.ValidateHandler()}))
+	server.Register(controllers.ActivitiesPath, webhooks.LimitSize(&admission.Webhook{Handler: webhooks.ActivityHandler()}))
 	if err := op.mgr.Add(server); err != nil {
 		return fmt.Errorf("adding the webhooks: %w", err)
 	}

@@ -35,6 +35,8 @@ const (
 	// StampPath and ApprovalsPath are for approvals: to record verdicts, and to validate.
 	StampPath     = "/approvals/stamp"
 	ApprovalsPath = "/approvals/validate"
+	// ActivitiesPath is for what agents did.
+	ActivitiesPath = "/activities/validate"
 )
 
 // webhookTimeout is how long the API server waits for an answer, in seconds.
@@ -166,6 +168,8 @@ func policyWebhooks(e Endpoint, caBundle []byte, self policy.Identity) []admissi
 			admissionregistrationv1.SideEffectClassNone),
 		entry("approvals", e.clientConfig(ApprovalsPath, caBundle), admissionregistrationv1.Fail,
 			writes("actionapprovals", "actionapprovals/status"), admissionregistrationv1.SideEffectClassNone, othersOnly(self)),
+		entry("activities", e.clientConfig(ActivitiesPath, caBundle), admissionregistrationv1.Fail,
+			writes("agentactivities", "agentactivities/status"), admissionregistrationv1.SideEffectClassNone, othersOnly(self)),
 	}
 }
 
@@ -191,8 +195,8 @@ func writes(resources ...string) []admissionregistrationv1.RuleWithOperations {
 	}}
 }
 
-// othersOnly leaves out what the operator does to approvals while it answers a review: opening a request, and recording a
-// use. It would ask itself, and a replica that does not answer would hold up those that do.
+// othersOnly leaves out what the operator does to approvals and activities while it answers a review: opening a request, and
+// recording a use or an action. It would ask itself, and a replica that does not answer would hold up those that do.
 func othersOnly(self policy.Identity) admissionregistrationv1.MatchCondition {
 	return condition("others-only", "!(has(request.userInfo.username) && request.userInfo.username == "+strconv.QuoteToASCII(self.Username)+
 		" && (request.operation == 'CREATE' || has(request.subResource) && request.subResource == 'status'))")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/activity"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
@@ -28,6 +29,8 @@ type ActionWebhook struct {
 	Hasher func() (action.Hasher, error)
 	// Approvals are asked where a decision needs consent.
 	Approvals *Approvals
+	// Activities hold what agents did before.
+	Activities *Activities
 	// Recorder keeps every decision on a governed action.
 	Recorder *Recorder
 	// Clock tells the instant of a decision.
@@ -79,28 +82,57 @@ func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Ti
 		return v
 	}
 	v.action = in.Action
-	v.decision = set.Decide(in)
 	v.hash = hasher.Hash(in.Action)
-	if err := w.consent(ctx, in, &v, hasher); err != nil {
-		v.decision = w.failure(policy.InternalError, err.Error())
+	if err := w.decide(ctx, set, in, &v, hasher); err != nil {
+		v.decision = w.failure(reasonOf(err), err.Error())
 	}
 	return v
 }
 
-// consent asks the approvals where the decision does, and ends those that the action takes the ground from.
+// decide decides on what the agent did before, where a policy wants to know that.
+func (w *ActionWebhook) decide(ctx context.Context, set *policy.Set, in policy.Input, v *verdict, hasher action.Hasher) error {
+	once := func() error {
+		v.decision = set.Decide(in)
+		return w.consent(ctx, in, v, hasher)
+	}
+	err := error(nil)
+	if w.ObserveOnly || !set.NeedsHistory(in) {
+		err = once()
+	} else {
+		err = w.Activities.Decide(ctx, v, func(h *activity.History, now time.Time) error {
+			in.History, in.Now, v.now = h, now, now
+			return once()
+		})
+	}
+	if err != nil {
+		return err
+	}
+	return w.disturb(ctx, in, v)
+}
+
+// reasonOf finds the published reason for an error on the way from the action to its decision.
+func reasonOf(err error) policy.Reason {
+	if history := (*historyError)(nil); errors.As(err, &history) {
+		return policy.HistoryUnknown
+	}
+	return policy.InternalError
+}
+
+// consent asks the approvals where the decision does.
 func (w *ActionWebhook) consent(ctx context.Context, in policy.Input, v *verdict, hasher action.Hasher) error {
-	if w.ObserveOnly || !v.decision.Governed {
+	if w.ObserveOnly || !v.decision.Governed || v.decision.Outcome != policy.Ask {
 		return nil
 	}
-	if v.decision.Outcome == policy.Ask {
-		if err := w.Approvals.Consult(ctx, in, v, hasher); err != nil {
-			return err
-		}
+	return w.Approvals.Consult(ctx, in, v, hasher)
+}
+
+// disturb ends the approvals that an action which passes takes the ground from.
+func (w *ActionWebhook) disturb(ctx context.Context, in policy.Input, v *verdict) error {
+	if w.ObserveOnly || !v.decision.Governed || v.decision.Outcome != policy.Allow ||
+		in.Action.Operation != v1alpha1.OperationUpdate || in.Action.Empty() {
+		return nil
 	}
-	if v.decision.Outcome == policy.Allow && in.Action.Operation == v1alpha1.OperationUpdate && !in.Action.Empty() {
-		return w.Approvals.Disturb(ctx, v)
-	}
-	return nil
+	return w.Approvals.Disturb(ctx, v)
 }
 
 // input collects what the decision depends on.

@@ -73,7 +73,7 @@ func asked(t testing.TB, e *environment, namespace string, act func() error) *v1
 		}
 		return nil
 	})
-	if err == nil || !strings.Contains(err.Error(), "next: ASK: approval ") {
+	if err == nil || !strings.Contains(err.Error(), "ASK: approval ") {
 		t.Fatalf("the answer is %v, want a refusal that asks for approval", err)
 	}
 	match := approvalInTail.FindStringSubmatch(err.Error())

@@ -91,6 +91,12 @@ type handler struct {
 
 func newHandler(t *testing.T) *handler {
 	t.Helper()
+	return newHandlerFor(t, asks)
+}
+
+// newHandlerFor is the same under another policy.
+func newHandlerFor(t *testing.T, spec string) *handler {
+	t.Helper()
 	e := &environment{plane: controlplane.Shared(t)}
 	e.admin = operatortest.NewClient(t, e.plane.AdminConfig())
 	operatortest.ApplyDefinitions(t, e.admin)
@@ -99,7 +105,7 @@ func newHandler(t *testing.T) *handler {
 	web := deployment(namespace, "web")
 	allowed(t, e.admin.Create(t.Context(), web))
 	stored := &v1alpha1.AgentActionPolicy{}
-	p := e.policyNamed(t, "p-"+namespace, namespace, asks)
+	p := e.policyNamed(t, "p-"+namespace, namespace, spec)
 	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(p), stored))
 	known := registry.New(policy.Identity{Username: "operator"}, policy.Operator{})
 	known.Update([]*v1alpha1.AgentActionPolicy{stored})
@@ -111,8 +117,9 @@ func newHandler(t *testing.T) *handler {
 	h.clock = clocktesting.NewFakePassiveClock(h.start)
 	h.ActionWebhook = &webhooks.ActionWebhook{
 		Registry: known, Clock: h.clock, Recorder: webhooks.NewRecorder(io.Discard, "test"),
-		Hasher:  func() (action.Hasher, error) { return action.Hasher{KeyID: "k", Key: []byte("key")}, nil },
-		Cluster: &webhooks.Cluster{Kinds: catalogue.New(resources, clock.RealClock{}), Live: e.admin, Cached: e.admin},
+		Hasher:     func() (action.Hasher, error) { return action.Hasher{KeyID: "k", Key: []byte("key")}, nil },
+		Activities: &webhooks.Activities{Client: e.admin, Live: e.admin, Clock: h.clock},
+		Cluster:    &webhooks.Cluster{Kinds: catalogue.New(resources, clock.RealClock{}), Live: e.admin, Cached: e.admin},
 		Approvals: &webhooks.Approvals{
 			Client: e.admin, Live: e.admin, Cached: e.admin, Registry: known, Recorder: events.NewFakeRecorder(100), Clock: h.clock,
 		},

@@ -1,0 +1,191 @@
+package webhooks
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/activity"
+	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+// Activities keep what agents did, for policies that want to know. They are safe for concurrent use.
+type Activities struct {
+	// Client writes, Live reads from the API server.
+	Client client.Client
+	Live   client.Reader
+	Clock  clock.PassiveClock
+
+	// mu guards queues.
+	mu sync.Mutex
+	// queues of agents with actions under way, by user name.
+	queues map[string]*queue
+}
+
+// queue lets the actions of one agent through one by one. All replicas write the same object: without it those of one
+// process would get in each other's way as well.
+type queue struct {
+	turn    chan struct{} // holds a token while it is nobody's turn
+	waiting int
+}
+
+// historyError says that the history of an agent cannot be read or kept.
+type historyError struct{ cause error }
+
+func (e *historyError) Error() string {
+	return "what the agent did before cannot be read or kept: " + e.cause.Error()
+}
+func (e *historyError) Unwrap() error { return e.cause }
+
+// maxPause bounds the time until an action is decided again that another replica came before.
+const maxPause = 20 * time.Millisecond
+
+// Decide has an action decided on what its agent did before and, where it passes, notes it. Where something else was noted
+// in between, that is done again, guards and approvals included: so what passes was judged by all that passed before it,
+// whatever the number of replicas. An action that cannot be noted in time is refused.
+func (a *Activities) Decide(ctx context.Context, v *verdict, decide func(*activity.History, time.Time) error) error {
+	done, err := a.queue(ctx, v.action.Actor.Username)
+	if err != nil {
+		return err
+	}
+	defer done()
+	for {
+		raced, err := a.decideOnce(ctx, v, decide)
+		if err != nil || !raced {
+			return err
+		}
+		if err := pause(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// decideOnce says whether somebody else was faster.
+func (a *Activities) decideOnce(ctx context.Context, v *verdict, decide func(*activity.History, time.Time) error) (raced bool, err error) {
+	known, err := a.read(ctx, v.action.Actor.Username)
+	if err != nil {
+		return false, err
+	}
+	key, err := approval.AttemptKey(v.action, v.hash, v.request.ID)
+	if err != nil {
+		return false, &historyError{err}
+	}
+	at := activity.Attempt{Action: v.action, Key: key}
+	now := a.Clock.Now()
+	if err := decide(activity.Before(&known.Status, at, now), now); err != nil {
+		return false, err
+	}
+	d := &v.decision
+	if d.Outcome != policy.Allow || d.LookBack == 0 || v.action.DryRun && v.action.Subresource != "token" {
+		return false, nil
+	}
+	at.Task = d.TaskName()
+	next, already, err := activity.Record(&known.Status, at, d.LookBack, now)
+	switch {
+	case err != nil:
+		return false, &historyError{err}
+	case already:
+		return false, nil
+	}
+	known.Status = next
+	return a.write(ctx, known)
+}
+
+// read gives the activity of a user, one that is not stored yet where there is none.
+func (a *Activities) read(ctx context.Context, username string) (*v1alpha1.AgentActivity, error) {
+	known := &v1alpha1.AgentActivity{}
+	name := activity.Name(username)
+	switch err := a.Live.Get(ctx, client.ObjectKey{Name: name}, known); {
+	case apierrors.IsNotFound(err):
+		return &v1alpha1.AgentActivity{ObjectMeta: metav1.ObjectMeta{Name: name}}, nil
+	case err != nil:
+		return nil, &historyError{err}
+	case known.Status.Username != "" && known.Status.Username != username:
+		return nil, &historyError{fmt.Errorf("%s is somebody else's", name)}
+	}
+	return known, nil
+}
+
+// write stores an activity unless it has changed since it was read, and says whether it has.
+func (a *Activities) write(ctx context.Context, known *v1alpha1.AgentActivity) (raced bool, err error) {
+	if known.ResourceVersion == "" {
+		status := known.Status
+		if err := a.Client.Create(ctx, known); err != nil {
+			return raceOr(err)
+		}
+		known.Status = status
+	}
+	return raceOr(a.Client.Status().Update(ctx, known))
+}
+
+// raceOr says that somebody else was faster, where that is the error: they have made, changed or removed the object.
+func raceOr(err error) (bool, error) {
+	switch {
+	case err == nil:
+		return false, nil
+	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err), apierrors.IsNotFound(err):
+		return true, nil
+	}
+	return false, &historyError{err}
+}
+
+// queue waits until it is the turn of an action of a user. What is returned ends the turn.
+func (a *Activities) queue(ctx context.Context, username string) (done func(), err error) {
+	q := a.enter(username)
+	select {
+	case q.turn <- struct{}{}:
+		return func() { <-q.turn; a.leave(username) }, nil
+	case <-ctx.Done():
+		a.leave(username)
+		return nil, tooMany(ctx)
+	}
+}
+
+func (a *Activities) enter(username string) *queue {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.queues == nil {
+		a.queues = map[string]*queue{}
+	}
+	q := a.queues[username]
+	if q == nil {
+		q = &queue{turn: make(chan struct{}, 1)}
+		a.queues[username] = q
+	}
+	q.waiting++
+	return q
+}
+
+func (a *Activities) leave(username string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	q := a.queues[username]
+	if q.waiting--; q.waiting == 0 {
+		delete(a.queues, username)
+	}
+}
+
+// pause waits for a moment of a length that differs, so that replicas do not race each other forever.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(rand.N(maxPause)) //nolint:gosec // no secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return tooMany(ctx)
+	}
+}
+
+func tooMany(ctx context.Context) error {
+	return &historyError{fmt.Errorf("too many actions of the agent at once: %w", context.Cause(ctx))}
+}

@@ -1,0 +1,286 @@
+package webhooks_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/activity"
+	"github.com/countersign-dev/countersign/internal/operatortest"
+)
+
+// budgeted is a policy under which an agent may write Secrets, and only so many in an hour.
+const budgeted = `
+enforcement: Enforce
+subjects: [AGENT]
+tasks:
+- name: secrets
+  scope:
+    resourceRules: [{apiGroups: [""], resources: [secrets], operations: ["*"]}]
+    namespaces: [NAMESPACE]
+  budget: {maxActions: MOST, per: 1h}
+- name: images
+  scope:
+    resourceRules: [{apiGroups: [apps], resources: [deployments], operations: [UPDATE]}]
+    namespaces: [NAMESPACE]
+approval:
+  requirements:
+  - {name: sre, approvers: [{kind: User, name: erin}], minApprovals: 1}
+`
+
+// budget is that policy with a number.
+func budget(most int) string { return strings.Replace(budgeted, "MOST", fmt.Sprint(most), 1) }
+
+func plainSecret(namespace, name string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Data: map[string][]byte{"k": []byte("old")}}
+}
+
+// did is what is recorded of an agent; nothing where there is none.
+func (e *environment) did(t *testing.T, agent *identity) v1alpha1.AgentActivityStatus {
+	t.Helper()
+	a := &v1alpha1.AgentActivity{}
+	err := e.admin.Get(t.Context(), client.ObjectKey{Name: activity.Name(agent.name)}, a)
+	if client.IgnoreNotFound(err) != nil {
+		t.Fatal(err)
+	}
+	return a.Status
+}
+
+// wantDid checks how many actions of an agent are recorded.
+func (e *environment) wantDid(t *testing.T, agent *identity, want int) {
+	t.Helper()
+	if status := e.did(t, agent); len(status.Recent) != want || status.Admitted != int64(want) {
+		t.Fatalf("%d actions are recorded, and %d counted, want %d: %+v", len(status.Recent), status.Admitted, want, status.Recent)
+	}
+}
+
+// TestBudgetOfReplicas sends fifty different actions at once to three replicas, of which ten may pass; then to the same
+// three after a restart.
+func TestBudgetOfReplicas(t *testing.T) {
+	const most, parallel = 10, 50
+	e, replicas := newReplicated(t, 3)
+	namespace, agent, web := governed(t, e, budget(most))
+	create := func(i int) error { return agent.Create(t.Context(), plainSecret(namespace, fmt.Sprintf("s-%d", i))) }
+	answers := make([]error, parallel)
+	passed := atOnce(parallel, func(i int) error {
+		answers[i] = create(i)
+		return answers[i]
+	})
+	for _, err := range answers {
+		if err != nil {
+			refused(t, err, "BudgetExceeded")
+		}
+	}
+	var stored corev1.SecretList
+	allowed(t, e.admin.List(t.Context(), &stored, client.InNamespace(namespace)))
+	if passed != most || len(stored.Items) != most {
+		t.Errorf("%d of %d passed and %d are stored, want %d", passed, parallel, len(stored.Items), most)
+	}
+	e.wantDid(t, agent, most)
+
+	for i := range 3 {
+		allowed(t, replicas.Kill(i))
+	}
+	for i := range 3 {
+		replicas.Restart(t, i)
+	}
+	operatortest.Eventually(t, "a replica answers", func(context.Context) error {
+		err := create(parallel)
+		if err == nil || !strings.Contains(err.Error(), "[countersign decision=") {
+			return fmt.Errorf("the answer is %w", errors.Join(err, errors.New("not a refusal")))
+		}
+		refused(t, err, "BudgetExceeded")
+		return nil
+	})
+	allowed(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"replicas":3}}`)) // of another task
+	e.wantDid(t, agent, most)
+}
+
+func TestBudgets(t *testing.T) {
+	e := newEnvironment(t)
+	for name, test := range map[string]func(*testing.T, *environment){
+		"retries are free":               testRetriesFree,
+		"a deletion is one":              testDeletionCounts,
+		"dry run is free":                testDryRunFree,
+		"what is refused does not count": testRefusedFree,
+		"asks when used up":              testBudgetAsks,
+		"no policy, no record":           testUnrecordedAgent,
+		"others cannot write":            testActivityReserved,
+		"an unreadable history refuses":  testForeignActivity,
+		"deleting it gives it back":      testActivityDeleted,
+		"a table of who did what":        testActivityTable,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, e) })
+	}
+}
+
+// testRetriesFree sends one update many times at once: the API server reviews it again after every conflict.
+func testRetriesFree(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, budget(1))
+	s := plainSecret(namespace, "s")
+	allowed(t, e.admin.Create(t.Context(), s))
+	if passed := atOnce(12, func(int) error {
+		return patch(t.Context(), agent, s, types.MergePatchType, `{"data":{"k":"bmV3"}}`)
+	}); passed != 12 {
+		t.Errorf("%d of 12 passed", passed)
+	}
+	e.wantDid(t, agent, 1)
+	refused(t, patch(t.Context(), agent, s, types.MergePatchType, `{"data":{"k":"b3RoZXI="}}`), "BudgetExceeded")
+	allowed(t, patch(t.Context(), agent, s, types.MergePatchType, `{"data":{"k":"bmV3"}}`)) // changes nothing
+}
+
+// testDeletionCounts deletes what has a finalizer: its second review sees an object that is being deleted.
+func testDeletionCounts(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, budget(1))
+	plain, lingering := plainSecret(namespace, "plain"), plainSecret(namespace, "lingering")
+	lingering.Finalizers = []string{"example.com/hold"}
+	allowed(t, e.admin.Create(t.Context(), plain))
+	allowed(t, e.admin.Create(t.Context(), lingering))
+	allowed(t, agent.Delete(t.Context(), lingering))
+	allowed(t, agent.Delete(t.Context(), lingering)) // goes on
+	e.wantDid(t, agent, 1)
+	refused(t, agent.Delete(t.Context(), plain), "BudgetExceeded")
+	allowed(t, patch(t.Context(), e.person(t, "erin"), lingering, types.MergePatchType, `{"metadata":{"finalizers":null}}`))
+}
+
+func testDryRunFree(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, budget(1))
+	for range 3 {
+		allowed(t, agent.Create(t.Context(), plainSecret(namespace, "s"), client.DryRunAll))
+	}
+	e.wantDid(t, agent, 0)
+	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "s")))
+	err := refused(t, agent.Create(t.Context(), plainSecret(namespace, "t"), client.DryRunAll), "BudgetExceeded")
+	for _, want := range []string{
+		"budget of task secrets (policy p-" + namespace + ") is used up: 1 of 1 actions within 1h, room again at ", "\nnext: WAIT until ",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the refusal does not say %q:\n%s", want, err)
+		}
+	}
+}
+
+func testRefusedFree(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, budget(1))
+	for range 3 {
+		refused(t, agent.Create(t.Context(), configMap(namespace, "c")), "ActionOutOfScope")
+	}
+	e.wantDid(t, agent, 0)
+}
+
+// testBudgetAsks has a person consent to one more action than the budget allows.
+func testBudgetAsks(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, strings.Replace(budget(1), "per: 1h}", "per: 1h, whenExceeded: RequireApproval}", 1))
+	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "one")))
+	second := func() error { return agent.Create(t.Context(), plainSecret(namespace, "two")) }
+	a := grant(t, e, namespace, second)
+	want := v1alpha1.ApprovalReason{Type: "BudgetExceeded", Policy: "p-" + namespace, Task: "secrets"}
+	if len(a.Spec.Reasons) != 1 || a.Spec.Reasons[0] != want {
+		t.Errorf("the reasons are %+v, want %+v", a.Spec.Reasons, want)
+	}
+	allowed(t, second())
+	checkUses(t, e, a, 1, 0)
+	e.wantDid(t, agent, 2)
+	refused(t, agent.Create(t.Context(), plainSecret(namespace, "three"), client.DryRunAll), "BudgetExceeded")
+}
+
+// testUnrecordedAgent has an agent at work of whom no policy wants to know what it did.
+func testUnrecordedAgent(t *testing.T, e *environment) {
+	_, agent, web := governed(t, e, images)
+	allowed(t, patch(t.Context(), agent, web, types.StrategicMergePatchType,
+		`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))
+	e.wantDid(t, agent, 0)
+	if lines := e.auditLines(t, activity.Name(agent.name)); len(lines) != 0 {
+		t.Errorf("%d requests are about what the agent did, such as %s", len(lines), lines[0])
+	}
+}
+
+func testActivityReserved(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, budget(3))
+	erin := e.person(t, "erin")
+	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "one")))
+	a := &v1alpha1.AgentActivity{}
+	allowed(t, e.admin.Get(t.Context(), client.ObjectKey{Name: activity.Name(agent.name)}, a))
+	forgotten := a.DeepCopy()
+	forgotten.Status.Recent = nil
+	for name, act := range map[string]func() error{
+		"erin writes the status": func() error { return erin.Status().Update(t.Context(), forgotten.DeepCopy()) },
+		"erin creates one": func() error {
+			made := &v1alpha1.AgentActivity{}
+			made.Name = "made"
+			return erin.Create(t.Context(), made)
+		},
+	} {
+		if err := act(); err == nil || !strings.Contains(err.Error(), "only Countersign writes what agents did") {
+			t.Errorf("%s: the answer is %v", name, err)
+		}
+	}
+	allowed(t, patch(t.Context(), erin, a, types.MergePatchType, `{"metadata":{"labels":{"team":"shop"}}}`))
+	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(a), forgotten))
+	forgotten.Status.Recent = nil
+	refused(t, agent.Delete(t.Context(), a), "ReservedAction")
+	if err := agent.Status().Update(t.Context(), forgotten); !apierrors.IsForbidden(err) { // by whichever webhook answers first
+		t.Errorf("the answer is %v", err)
+	}
+	e.wantDid(t, agent, 1)
+}
+
+// testForeignActivity has the history of somebody else stand where the agent's is looked for.
+func testForeignActivity(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, budget(3))
+	foreign := &v1alpha1.AgentActivity{}
+	foreign.Name = activity.Name(agent.name)
+	allowed(t, e.admin.Create(t.Context(), foreign))
+	foreign.Status.Username = "somebody-else"
+	allowed(t, e.admin.Status().Update(t.Context(), foreign))
+	err := refused(t, agent.Create(t.Context(), plainSecret(namespace, "one")), "HistoryUnknown")
+	if !strings.Contains(err.Error(), "is somebody else's") {
+		t.Errorf("the answer is %v", err)
+	}
+}
+
+func testActivityDeleted(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, budget(1))
+	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "one")))
+	refused(t, agent.Create(t.Context(), plainSecret(namespace, "two")), "BudgetExceeded")
+	known := &v1alpha1.AgentActivity{}
+	known.Name = activity.Name(agent.name)
+	allowed(t, e.person(t, "erin").Delete(t.Context(), known))
+	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "two")))
+	e.wantDid(t, agent, 1)
+}
+
+// testActivityTable reads the table that kubectl prints.
+func testActivityTable(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, budget(3))
+	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "one")))
+	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "database-credentials")))
+	s := &scene{environment: e, namespace: namespace}
+	table, err := s.kubectl(t, e.person(t, "erin"), "get", "aact", activity.Name(agent.name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	head, row := strings.Fields(lines[0]), strings.Fields(lines[len(lines)-1])
+	if got, want := strings.Join(head, " "), "NAME AGENT LAST TARGET IN TASK WHEN TOTAL"; got != want {
+		t.Errorf("the columns are %q, want %q", got, want)
+	}
+	want := []string{activity.Name(agent.name), namespace + "/agent", "create", "secrets/database-credentials", namespace, "secrets"}
+	if len(row) != 8 || strings.Join(row[:6], " ") != strings.Join(want, " ") || row[7] != "2" {
+		t.Errorf("the row is %q, want %q, a time and 2", row, want)
+	}
+	for _, line := range lines {
+		if n := len([]rune(line)); n > 130 {
+			t.Errorf("a line has %d characters:\n%s", n, table)
+		}
+	}
+}
