@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
+	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
@@ -150,10 +151,13 @@ func newManager(config *rest.Config, o *options) (ctrl.Manager, error) {
 		Scheme: scheme,
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
-			ByObject: map[client.Object]cache.ByObject{&corev1.Secret{}: {
-				Namespaces: map[string]cache.Config{o.namespace: {}},
-				Field:      fields.OneTermEqualSelector("metadata.name", o.certSecret),
-			}},
+			ByObject: map[client.Object]cache.ByObject{
+				&corev1.Secret{}: {
+					Namespaces: map[string]cache.Config{o.namespace: {}},
+					Field:      fields.OneTermEqualSelector("metadata.name", o.certSecret),
+				},
+				&v1alpha1.AgentActivity{}: {Transform: controllers.TransformActivity},
+			},
 		},
 		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress: o.probeAddress,

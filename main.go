@@ -180,11 +180,12 @@ func (op *operator) addControllers() error {
 	return op.addApprovalControllers()
 }
 
-// addApprovalControllers adds what becomes of approvals besides the webhooks.
+// addApprovalControllers adds what becomes of approvals and activities besides the webhooks.
 func (op *operator) addApprovalControllers() error {
 	for name, c := range map[string]interface{ SetupWithManager(ctrl.Manager) error }{
 		"approval":   &controllers.ActionApprovalReconciler{Client: op.mgr.GetClient(), Registry: op.registry, Clock: op.clock},
 		"settlement": &controllers.SettlementReconciler{Client: op.mgr.GetClient(), Settler: op.settler, Clock: op.clock},
+		"activity":   &controllers.AgentActivityReconciler{Client: op.mgr.GetClient(), Clock: op.clock},
 		"retention":  &controllers.RetentionReconciler{Client: op.mgr.GetClient(), Clock: op.clock, Retention: op.approvalRetention},
 	} {
 		if err := c.SetupWithManager(op.mgr); err != nil {

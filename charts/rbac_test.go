@@ -73,6 +73,7 @@ func TestAccess(t *testing.T) {
 		mutating  = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
 		policies  = "agentactionpolicies.countersign.dev"
 		approvals = "actionapprovals.countersign.dev"
+		activity  = "agentactivities.countersign.dev"
 		roles     = "clusterroles.rbac.authorization.k8s.io"
 		bindings  = "clusterrolebindings.rbac.authorization.k8s.io"
 		leases    = "leases.coordination.k8s.io"
@@ -125,6 +126,12 @@ func TestAccess(t *testing.T) {
 			{verb: "delete", resource: approvals, namespace: agentNamespace, want: true, who: release},
 			{verb: "approve", resource: approvals, namespace: agentNamespace, who: release},
 
+			{verb: "create", resource: activity, want: true, who: release},
+			{verb: "update", resource: activity + "/status", name: "any", want: true, who: release},
+			{verb: "delete", resource: activity, name: "any", want: true, who: release},
+			{verb: "update", resource: activity, name: "any", who: release},
+			{verb: "deletecollection", resource: activity, who: release},
+
 			{verb: "get", resource: "pods", namespace: agentNamespace, want: true, who: release},
 			{verb: "watch", resource: "pods", namespace: agentNamespace, want: true, who: release},
 			{verb: "list", resource: "configmaps", namespace: agentNamespace, who: release},
@@ -162,6 +169,11 @@ func TestAccess(t *testing.T) {
 			{who: "user:viewer", verb: "watch", resource: approvals, namespace: agentNamespace, want: true},
 			{who: "user:viewer", verb: "patch", resource: approvals, namespace: agentNamespace},
 			{who: "user:viewer", verb: "create", resource: policies},
+			{who: "user:viewer", verb: "list", resource: activity, want: true},
+			{who: "user:viewer", verb: "delete", resource: activity},
+			{who: "user:policy-admin", verb: "delete", resource: activity, want: true},
+			{who: "user:policy-admin", verb: "update", resource: activity + "/status"},
+			{who: "user:owner", verb: "list", resource: activity},
 			{who: "user:owner", verb: "list", resource: approvals, namespace: agentNamespace, want: true},
 			{who: "user:owner", verb: "list", resource: approvals, namespace: "default"},
 			{who: "user:owner", verb: "patch", resource: approvals, namespace: agentNamespace},

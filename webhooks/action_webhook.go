@@ -95,16 +95,16 @@ func (w *ActionWebhook) decide(ctx context.Context, set *policy.Set, in policy.I
 		v.decision = set.Decide(in)
 		return w.consent(ctx, in, v, hasher)
 	}
-	err := error(nil)
 	if w.ObserveOnly || !set.NeedsHistory(in) {
-		err = once()
-	} else {
-		err = w.Activities.Decide(ctx, v, func(h *activity.History, now time.Time) error {
-			in.History, in.Now, v.now = h, now, now
-			return once()
-		})
+		if err := once(); err != nil {
+			return err
+		}
+		return w.disturb(ctx, in, v)
 	}
-	if err != nil {
+	if err := w.Activities.Decide(ctx, v, func(h *activity.History, now time.Time) error {
+		in.History, in.Now, v.now = h, now, now
+		return once()
+	}); err != nil {
 		return err
 	}
 	return w.disturb(ctx, in, v)

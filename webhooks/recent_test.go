@@ -2,6 +2,7 @@ package webhooks_test
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -172,6 +173,25 @@ func TestSlidingWindow(t *testing.T) {
 		got := h.creation(t, step.name)
 		if got.Allowed != step.want {
 			t.Errorf("%s after the first, %s is allowed: %t (%+v)", step.after, step.name, got.Allowed, got.Result)
+		}
+	}
+}
+
+// TestBudgetOfOneProcess sends forty reviews at once to one webhook, of which two may pass.
+func TestBudgetOfOneProcess(t *testing.T) {
+	h := newHandlerFor(t, sliding)
+	answers := make([]admission.Response, 40)
+	if passed := atOnce(len(answers), func(i int) error {
+		if answers[i] = h.creation(t, fmt.Sprint(i)); !answers[i].Allowed {
+			return errors.New(answers[i].Result.Message)
+		}
+		return nil
+	}); passed != 2 {
+		t.Errorf("%d pass, want 2", passed)
+	}
+	for _, r := range answers {
+		if !r.Allowed && !strings.Contains(r.Result.Message, "budget of task secrets") {
+			t.Errorf("the answer is %s", r.Result.Message)
 		}
 	}
 }

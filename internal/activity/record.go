@@ -24,6 +24,19 @@ const (
 	keptEntries = 50
 )
 
+// MaxLookBack is how far back anybody may ask.
+const MaxLookBack = 7 * 24 * time.Hour
+
+// KeptUntil is until when an activity is kept: no longer can anybody ask for what it holds, and people have had a day more
+// to look at it.
+func KeptUntil(a *v1alpha1.AgentActivity) time.Time {
+	last := a.CreationTimestamp.Time
+	if a.Status.LastAdmittedAt != nil {
+		last = a.Status.LastAdmittedAt.Time
+	}
+	return last.Add(MaxLookBack + 24*time.Hour)
+}
+
 // ErrFull means that there is no room for another action: all that is recorded may still be asked for.
 var ErrFull = errors.New("recording an action: the history of the agent is full")
 

@@ -7,13 +7,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/activity"
 )
 
 // Upper bounds of the durations in a policy.
 const (
 	maxGrace    = 24 * time.Hour
 	maxValidity = 7 * 24 * time.Hour
-	maxLookBack = 7 * 24 * time.Hour
+	maxLookBack = activity.MaxLookBack
 )
 
 // unavailable notes that a field is in use that this version does not implement.
