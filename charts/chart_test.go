@@ -491,7 +491,7 @@ func secretData(t *testing.T, a *connection) map[string][]byte {
 func wantService(t *testing.T, a *connection) {
 	t.Helper()
 	bundle := secretData(t, a)["ca.crt"]
-	paths := map[string][]string{actionsConfig: {"/enforce"}, policiesConfig: {"/policies", "/approvals/validate"}}
+	paths := map[string][]string{actionsConfig: {"/enforce"}, policiesConfig: {"/policies", "/approvals/validate", "/activities/validate"}}
 	for name, want := range paths {
 		stored, err := configuration(t.Context(), a, name)
 		if err != nil {

@@ -86,7 +86,7 @@ func TestRendered(t *testing.T) {
 		inArgs []string
 	}{
 		"as it is": {
-			kinds:  map[string]int{"PodDisruptionBudget": 0, "CustomResourceDefinition": 2, "Service": 2, "Job": 1, "ServiceAccount": 2},
+			kinds:  map[string]int{"PodDisruptionBudget": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 1, "ServiceAccount": 2},
 			image:  "countersign-dev/countersign:" + appVersion(t),
 			inArgs: []string{"--metrics-bind-address=:8080", "--leader-elect=true", "--owner-cluster-role=" + anchor, "--log-level=0"},
 		},

@@ -201,7 +201,36 @@ var examples = []example{{
 	unbound: []step{
 		{run: "kubectl create configmap notes -n shop-live", want: "ActionOutOfScope"},
 	},
+}, {
+	dir: "budgets", namespace: "ai-agents", name: "night-keeper",
+	given: []string{
+		"kubectl apply -f budgets/app.yaml",
+		"kubectl create configmap old-1 -n shop-night", "kubectl create configmap old-2 -n shop-night",
+		"kubectl create configmap old-3 -n shop-night", "kubectl create configmap old-4 -n shop-night",
+	},
+	closed: []step{
+		{run: "kubectl create configmap notes -n shop-night --dry-run=server", want: "ActionOutOfScope,GuardViolated"},
+	},
+	open: []step{
+		{run: cart + "1.1.0", want: asked, says: "not been at work in namespace shop-night for a week"},
+		{run: strings.Replace(approve, "shop-live", "shop-night", 1), as: "anna", says: "patched"},
+		{run: cart + "1.1.0", says: "image updated"},
+		{run: cart + "1.2.0", says: "image updated"},
+		{run: cart + "1.3.0 --dry-run=server", says: "image updated"},
+		{run: cart + "1.3.0", says: "image updated"},
+		{run: cart + "1.4.0 --dry-run=server", want: "decision RequireApproval with BudgetExceeded", says: "3 of 3 actions within 1h, room again at"},
+		{run: "kubectl get aact --as-group=system:masters", as: "anna", says: "ai-agents/night-keeper   update   deployments/cart   shop-night   roll-images"},
+		{run: "kubectl delete configmap old-1 -n shop-night", says: "deleted"},
+		{run: "kubectl delete configmap old-2 -n shop-night", says: "deleted"},
+		{run: "kubectl delete configmap old-3 -n shop-night", says: "deleted"},
+		{run: "kubectl delete configmap old-4 -n shop-night", want: "GuardViolated", says: "3 objects were deleted within 10 minutes"},
+		{run: `kubectl patch secret database -n shop-night -p {"data":{"password":"c2Vjb25k"}}`, says: "patched"},
+		{run: cart + "1.4.0", want: "BudgetExceeded,GuardViolated", says: "rights or Secrets were changed within 30 minutes"},
+	},
 }}
+
+// cart is a command that gives the cart of the shop at night another image.
+const cart = "kubectl set image -n shop-night deployment/cart cart=registry.example.com/shop/cart:"
 
 const (
 	// asked is what reasons returns where a guard asks for consent.

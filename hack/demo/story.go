@@ -33,7 +33,7 @@ func installing(o *operator) act {
 			run: "kubectl auth whoami", want: passing("system:serviceaccount:" + namespace + ":countersign")},
 		{who: admin, title: "Without a policy nothing that anybody does is sent to it.", patient: true,
 			run:  "kubectl get validatingwebhookconfigurations",
-			want: passing("countersign-actions    0", "countersign-policies   2")},
+			want: passing("countersign-actions    0", "countersign-policies   3")},
 	}}
 }
 
