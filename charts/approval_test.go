@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/activity"
 )
 
 // TestApproval has an approval asked for, granted and used with the rights that the chart gives: to the operator, and
@@ -38,6 +39,7 @@ func TestApproval(t *testing.T) {
 				{APIGroups: []string{""}, Resources: []string{"configmaps"}, Operations: []v1alpha1.Operation{v1alpha1.OperationUpdate}},
 			}},
 			Approval: &v1alpha1.TaskApproval{When: v1alpha1.ApprovalAlways, Covers: v1alpha1.ApprovalCoversTask, MaxActions: 2},
+			Budget:   &v1alpha1.Budget{MaxActions: 2, Per: "1h"},
 		}},
 	}}
 	eventually(t, "the policy", func(ctx context.Context) error { return client.IgnoreAlreadyExists(a.Create(ctx, policy)) })
@@ -71,6 +73,11 @@ func TestApproval(t *testing.T) {
 	}
 	eventually(t, "the approved change", set)
 	testRunAhead(t, agent, judge, space)
+	var did v1alpha1.AgentActivity
+	key := client.ObjectKey{Name: activity.Name("system:serviceaccount:" + space + ":asker")}
+	if err := a.Get(t.Context(), key, &did); err != nil || did.Status.Admitted != 2 {
+		t.Errorf("%d actions of the agent are recorded, want 2: %v", did.Status.Admitted, err)
+	}
 	operator.wantNothingForbidden(t)
 }
 

@@ -19,6 +19,8 @@ type scene struct {
 	Zone   string
 	Hours  hours
 	Freeze *freeze
+	// Counted says that the policy has a budget, and a guard that looks back.
+	Counted bool
 }
 
 // variants are the policy of the shop's agent at different times of the story. The time is real, so it is the
@@ -29,6 +31,7 @@ func variants(now time.Time) map[string]scene {
 		"shop-deploy-bot.yaml": {Zone: zone, Hours: openHours(now)},
 		"closed.yaml":          {Zone: zone, Hours: laterHours(now)},
 		"frozen.yaml":          {Zone: zone, Hours: openHours(now), Freeze: &frozen},
+		"counted.yaml":         {Zone: zone, Hours: openHours(now), Counted: true},
 	}
 }
 

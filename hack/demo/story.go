@@ -11,6 +11,7 @@ func story(o *operator, keep bool) []act {
 		{"A person does all of that", people()},
 		{"A freeze wins over every window", frozen()},
 		{"What is not covered can be asked for", asking()},
+		{"Many harmless steps, and what they come to", counting()},
 		{"Newcomers are watched before they are stopped", watching()},
 		{"Policies are read, and mistakes found, when they are applied", writing()},
 		{"Without the operator agents stop, and nobody else", failing(o)},

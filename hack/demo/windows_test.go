@@ -67,6 +67,7 @@ func TestPolicies(t *testing.T) {
 		"shop-deploy-bot.yaml": v1alpha1.WindowOpen,
 		"closed.yaml":          v1alpha1.WindowClosed,
 		"frozen.yaml":          v1alpha1.WindowFrozen,
+		"counted.yaml":         v1alpha1.WindowOpen,
 	}
 	for _, day := range []time.Time{
 		time.Date(2026, 3, 28, 12, 0, 0, 0, berlin), time.Date(2026, 10, 24, 12, 0, 0, 0, berlin),

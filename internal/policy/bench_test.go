@@ -67,6 +67,25 @@ guards:
 	}
 }
 
+// BenchmarkDecideBudget measures a decision with a budget of a thousand actions, of which half are spent, and with a guard
+// that looks through them, beside the same one without.
+func BenchmarkDecideBudget(b *testing.B) {
+	ago := make([]int, 500)
+	for i := range ago {
+		ago[i] = i / 10
+	}
+	for name, spec := range map[string]string{
+		"plain":  rollImages,
+		"budget": rollImages + "  budget: {maxActions: 1000, per: 1h}\n",
+		"recent": rollImages + "guards: [{name: few, expression: \"recent.filter(a, a.operation == 'DELETE' && now - a.time < duration('10m')).size() < 3\", lookBack: 1h}]\n",
+	} {
+		b.Run(name, func(b *testing.B) {
+			set := NewSet([]*Policy{Compile(policyOf(b, "p", subjects+spec), Identity{})}, Operator{})
+			decideWith(b, set, Input{Action: update(imagePath), Now: berlinNoon, History: spent("p/roll-images", ago...)}, Allow)
+		})
+	}
+}
+
 func largeSet(b *testing.B, n, matching int, other string) *Set {
 	b.Helper()
 	var policies []*Policy
@@ -82,7 +101,11 @@ func largeSet(b *testing.B, n, matching int, other string) *Set {
 
 func decideMany(b *testing.B, set *Set, a *action.Action, want Outcome) {
 	b.Helper()
-	in := Input{Action: a, Now: berlinNoon, NamespaceLabels: map[string]string{}}
+	decideWith(b, set, Input{Action: a, Now: berlinNoon, NamespaceLabels: map[string]string{}}, want)
+}
+
+func decideWith(b *testing.B, set *Set, in Input, want Outcome) {
+	b.Helper()
 	took := make([]time.Duration, 0, 1<<16)
 	b.ReportAllocs()
 	for b.Loop() {
