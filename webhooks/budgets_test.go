@@ -4,9 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -117,6 +123,7 @@ func TestBudgets(t *testing.T) {
 		"others cannot write":            testActivityReserved,
 		"an unreadable history refuses":  testForeignActivity,
 		"deleting it gives it back":      testActivityDeleted,
+		"one read and one write":         testBudgetCost,
 		"a table of who did what":        testActivityTable,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
@@ -196,12 +203,14 @@ func testBudgetAsks(t *testing.T, e *environment) {
 // testUnrecordedAgent has an agent at work of whom no policy wants to know what it did.
 func testUnrecordedAgent(t *testing.T, e *environment) {
 	_, agent, web := governed(t, e, images)
-	allowed(t, patch(t.Context(), agent, web, types.StrategicMergePatchType,
-		`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))
-	e.wantDid(t, agent, 0)
-	if lines := e.auditLines(t, activity.Name(agent.name)); len(lines) != 0 {
-		t.Errorf("%d requests are about what the agent did, such as %s", len(lines), lines[0])
+	made := activityRequestsOf(t, e, func() {
+		allowed(t, patch(t.Context(), agent, web, types.StrategicMergePatchType,
+			`{"spec":{"template":{"spec":{"containers":[{"name":"web","image":"web:2"}]}}}}`))
+	})
+	if len(made) > 0 {
+		t.Errorf("the API server is asked %v about what agents did", made)
 	}
+	e.wantDid(t, agent, 0)
 }
 
 func testActivityReserved(t *testing.T, e *environment) {
@@ -283,4 +292,58 @@ func testActivityTable(t *testing.T, e *environment) {
 			t.Errorf("a line has %d characters:\n%s", n, table)
 		}
 	}
+}
+
+// testBudgetCost counts what the API server is asked about what an agent did, and logs how long actions take.
+func testBudgetCost(t *testing.T, e *environment) {
+	const n = 50
+	took := func(agent *identity, namespace string) []time.Duration {
+		var all []time.Duration
+		for i := range n {
+			began := time.Now()
+			allowed(t, agent.Create(t.Context(), plainSecret(namespace, fmt.Sprintf("s-%d", i))))
+			all = append(all, time.Since(began))
+		}
+		slices.Sort(all)
+		return all
+	}
+	namespace, agent, _ := governed(t, e, strings.Replace(budgeted, "  budget: {maxActions: MOST, per: 1h}\n", "", 1))
+	plain := took(agent, namespace)
+	namespace, agent, _ = governed(t, e, budget(100))
+	var counted []time.Duration
+	made := activityRequestsOf(t, e, func() { counted = took(agent, namespace) })
+	t.Logf("of %d creations the median takes %s, with a budget %s", n, plain[n/2], counted[n/2])
+	e.wantDid(t, agent, n)
+
+	want := map[string]int{"GET": n, "PUT": n, "POST": 1} // the first action makes the object
+	if diff := cmp.Diff(want, made); diff != "" {
+		t.Errorf("requests differ (-want +got):\n%s", diff)
+	}
+}
+
+var activityRequests = regexp.MustCompile(`(?m)^apiserver_request_total\{.*resource="agentactivities".*verb="(GET|PUT|POST|PATCH|DELETE)".*\} ([0-9]+)$`)
+
+// activityRequestsOf is what the API server counts of requests about what agents did, by verb, while something is done.
+func activityRequestsOf(t *testing.T, e *environment, act func()) map[string]int {
+	t.Helper()
+	admin := e.identity(t, "admin", e.plane.Kubeconfig("admin"))
+	counted := map[string]int{}
+	add := func(sign int) {
+		text, err := admin.CoreV1().RESTClient().Get().AbsPath("/metrics").DoRaw(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range activityRequests.FindAllStringSubmatch(string(text), -1) {
+			n, err := strconv.Atoi(match[2])
+			if err != nil {
+				t.Fatal(err)
+			}
+			counted[match[1]] += sign * n
+		}
+	}
+	add(-1)
+	act()
+	add(1)
+	maps.DeleteFunc(counted, func(_ string, n int) bool { return n == 0 })
+	return counted
 }
