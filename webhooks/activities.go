@@ -75,11 +75,7 @@ func (a *Activities) decideOnce(ctx context.Context, v *verdict, decide func(*ac
 	if err != nil {
 		return false, err
 	}
-	key, err := approval.AttemptKey(v.action, v.hash, v.request.ID)
-	if err != nil {
-		return false, &historyError{err}
-	}
-	at := activity.Attempt{Action: v.action, Key: key}
+	at := activity.Attempt{Action: v.action, Key: attemptKey(v)}
 	now := a.Clock.Now()
 	if err := decide(activity.Before(&known.Status, at, now), now); err != nil {
 		return false, err
@@ -98,6 +94,15 @@ func (a *Activities) decideOnce(ctx context.Context, v *verdict, decide func(*ac
 	}
 	known.Status = next
 	return a.write(ctx, known)
+}
+
+// attemptKey identifies the attempt or, where nothing does, the review: then every review counts.
+func attemptKey(v *verdict) string {
+	key, err := approval.AttemptKey(v.action, v.hash, v.request.ID)
+	if err != nil {
+		return "review." + v.request.ID
+	}
+	return key
 }
 
 // read gives the activity of a user, one that is not stored yet where there is none.
