@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -25,17 +24,8 @@ type Activities struct {
 	Live   client.Reader
 	Clock  clock.PassiveClock
 
-	// mu guards queues.
-	mu sync.Mutex
-	// queues of agents with actions under way, by user name.
-	queues map[string]*queue
-}
-
-// queue lets the actions of one agent through one by one. All replicas write the same object: without it those of one
-// process would get in each other's way as well.
-type queue struct {
-	turn    chan struct{} // holds a token while it is nobody's turn
-	waiting int
+	// turns of agents with actions under way, by user name.
+	turns turns
 }
 
 // historyError says that the history of an agent cannot be read or kept.
@@ -53,9 +43,9 @@ const maxPause = 20 * time.Millisecond
 // in between, that is done again, guards and approvals included: so what passes was judged by all that passed before it,
 // whatever the number of replicas. An action that cannot be noted in time is refused.
 func (a *Activities) Decide(ctx context.Context, v *verdict, decide func(*activity.History, time.Time) error) error {
-	done, err := a.queue(ctx, v.action.Actor.Username)
+	done, err := a.turns.take(ctx, v.action.Actor.Username)
 	if err != nil {
-		return err
+		return tooMany(ctx)
 	}
 	defer done()
 	for {
@@ -141,42 +131,6 @@ func raceOr(err error) (bool, error) {
 		return true, nil
 	}
 	return false, &historyError{err}
-}
-
-// queue waits until it is the turn of an action of a user. What is returned ends the turn.
-func (a *Activities) queue(ctx context.Context, username string) (done func(), err error) {
-	q := a.enter(username)
-	select {
-	case q.turn <- struct{}{}:
-		return func() { <-q.turn; a.leave(username) }, nil
-	case <-ctx.Done():
-		a.leave(username)
-		return nil, tooMany(ctx)
-	}
-}
-
-func (a *Activities) enter(username string) *queue {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.queues == nil {
-		a.queues = map[string]*queue{}
-	}
-	q := a.queues[username]
-	if q == nil {
-		q = &queue{turn: make(chan struct{}, 1)}
-		a.queues[username] = q
-	}
-	q.waiting++
-	return q
-}
-
-func (a *Activities) leave(username string) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	q := a.queues[username]
-	if q.waiting--; q.waiting == 0 {
-		delete(a.queues, username)
-	}
 }
 
 // pause waits for a moment of a length that differs, so that replicas do not race each other forever.

@@ -38,6 +38,7 @@ type Approvals struct {
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 
+	// turns of approvals that are being used.
 	turns turns
 	// mu guards paces.
 	mu sync.Mutex

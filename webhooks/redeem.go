@@ -22,9 +22,9 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 	if candidate.Namespace != p.request.Namespace() || !p.concerns(candidate, a.Clock.Now()) {
 		return false, nil
 	}
-	done, err := a.turns.take(ctx, client.ObjectKeyFromObject(candidate))
+	done, err := a.turns.take(ctx, nameOf(candidate))
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("waiting for others who use approval %s: %w", nameOf(candidate), err)
 	}
 	defer done()
 	decided := false

@@ -2,57 +2,54 @@ package webhooks
 
 import (
 	"context"
-	"fmt"
 	"sync"
-
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// turns lets the reviews of this replica use one approval after the other, instead of against each other: all but one of
-// those that write at once would have to begin anew. Between replicas the API server decides.
+// turns lets the reviews of this replica that write one object do so one after the other, instead of against each other:
+// all but one of those that write at once would have to begin anew. Between replicas the API server decides. The zero
+// value is ready to use.
 type turns struct {
 	mu     sync.Mutex
-	queues map[client.ObjectKey]*queue
+	queues map[string]*queue
 }
 
-// queue is of those who want one approval.
+// queue is of those who want to write one object.
 type queue struct {
-	free   chan struct{}
+	turn   chan struct{} // holds a token while it is somebody's turn
 	length int
 }
 
-// take waits for a turn, which lasts until done is called. It fails when the context ends.
-func (t *turns) take(ctx context.Context, approval client.ObjectKey) (done func(), err error) {
-	q := t.join(approval)
+// take waits for a turn at an object, which lasts until done is called. The error is that of the context.
+func (t *turns) take(ctx context.Context, object string) (done func(), err error) {
+	q := t.join(object)
 	select {
-	case <-q.free:
-		return func() { q.free <- struct{}{}; t.leave(approval, q) }, nil
+	case q.turn <- struct{}{}:
+		return func() { <-q.turn; t.leave(object, q) }, nil
 	case <-ctx.Done():
-		t.leave(approval, q)
-		return nil, fmt.Errorf("waiting for others who use approval %s: %w", approval, ctx.Err())
+		t.leave(object, q)
+		return nil, context.Cause(ctx)
 	}
 }
 
-func (t *turns) join(approval client.ObjectKey) *queue {
+func (t *turns) join(object string) *queue {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	q := t.queues[approval]
+	if t.queues == nil {
+		t.queues = map[string]*queue{}
+	}
+	q := t.queues[object]
 	if q == nil {
-		q = &queue{free: make(chan struct{}, 1)}
-		q.free <- struct{}{}
-		if t.queues == nil {
-			t.queues = map[client.ObjectKey]*queue{}
-		}
-		t.queues[approval] = q
+		q = &queue{turn: make(chan struct{}, 1)}
+		t.queues[object] = q
 	}
 	q.length++
 	return q
 }
 
-func (t *turns) leave(approval client.ObjectKey, q *queue) {
+func (t *turns) leave(object string, q *queue) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if q.length--; q.length == 0 {
-		delete(t.queues, approval)
+		delete(t.queues, object)
 	}
 }
