@@ -78,7 +78,7 @@ tasks:
 	refused(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"scaleTargetRef":{"name":"other"}}}`), "ObjectOutOfScope")
 	unknown := autoscaler(namespace, "x", 1)
 	unknown.Spec.ScaleTargetRef = autoscalingv2.CrossVersionObjectReference{APIVersion: "example.com/v1", Kind: "Unknown", Name: "x"}
-	refused(t, agent.Create(t.Context(), unknown), "TargetUnknown")
+	refused(t, agent.Create(t.Context(), unknown), "ObjectOutOfScope")
 }
 
 // testNamedLevers names what acts on other objects, and fields that do.

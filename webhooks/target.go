@@ -3,11 +3,11 @@ package webhooks
 import (
 	"context"
 	"fmt"
-	"maps"
 	"strings"
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -121,28 +121,40 @@ func (c *Cluster) NamespaceLabels(ctx context.Context, a *action.Action) (map[st
 	return namespace.Labels, nil
 }
 
-// Scaled are the workloads that an action has a controller scale, with their labels.
+// Scaled are the workloads that an action has a controller scale, with their labels. What kind a target is, and its
+// labels, count for tasks that are about them only: where they cannot be known, these do not cover it.
 func (c *Cluster) Scaled(ctx context.Context, a *action.Action) ([]policy.Workload, error) {
 	var workloads []policy.Workload
 	for _, t := range a.ScaleTargets() {
-		version, err := schema.ParseGroupVersion(t.APIVersion)
-		if err != nil {
-			return nil, fmt.Errorf("reading the target of an autoscaler: %w", err)
+		w := policy.Workload{Kind: t.Kind, Name: t.Name}
+		if version, err := schema.ParseGroupVersion(t.APIVersion); err == nil {
+			w.Group = version.Group
 		}
-		resource, err := c.Kinds.Resource(version.Group, t.Kind)
-		if err != nil {
-			return nil, fmt.Errorf("reading the target of an autoscaler: %w", err)
-		}
-		w := policy.Workload{Group: version.Group, Resource: resource, Kind: t.Kind, Name: t.Name}
-		live, err := c.target(ctx, action.Need{Group: w.Group, Resource: w.Resource, Namespace: a.Namespace, Name: w.Name})
-		if client.IgnoreNotFound(err) != nil {
-			return nil, err
-		}
+		resource, err := c.Kinds.Resource(w.Group, w.Kind)
 		if err == nil {
-			w.Labels = map[string]string{}
-			maps.Copy(w.Labels, (&unstructured.Unstructured{Object: live}).GetLabels())
+			w.Resource = resource
+			w.Labels, err = c.labels(ctx, action.Need{Group: w.Group, Resource: w.Resource, Namespace: a.Namespace, Name: w.Name})
+			if err != nil {
+				return nil, err
+			}
 		}
 		workloads = append(workloads, w)
 	}
 	return workloads, nil
+}
+
+// labels reads those of an object live: nil where it is not there, or where the operator may not look.
+func (c *Cluster) labels(ctx context.Context, n action.Need) (map[string]string, error) {
+	live, err := c.target(ctx, n)
+	switch {
+	case apierrors.IsNotFound(err), apierrors.IsForbidden(err):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	labels := (&unstructured.Unstructured{Object: live}).GetLabels()
+	if labels == nil {
+		labels = map[string]string{}
+	}
+	return labels, nil
 }

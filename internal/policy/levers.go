@@ -52,8 +52,8 @@ func resourceOf(a *action.Action) string {
 
 // Workload is one whose number of replicas an action has a controller change.
 type Workload struct {
-	Group, Resource, Kind, Name string
-	// Labels of the live object; nil where there is none.
+	Group, Resource, Kind, Name string // Resource is empty where the kind is not known
+	// Labels of the live object; nil where there is none, or where they are not known.
 	Labels map[string]string
 }
 
@@ -70,6 +70,8 @@ func (s *scope) coversScaled(q *question) *miss {
 		}
 		m := &miss{rank: rankObject, reason: ObjectOutOfScope, subject: "to scale " + thing(scaling) + " is"}
 		switch {
+		case w.Resource == "":
+			m.allowed = "only kinds that the API server lists"
 		case !anyRuleMatches(s.rules, scaling):
 			m.allowed = "an autoscaler only with UPDATE of its target"
 		case s.objects != nil && (w.Labels == nil || !matchesLabels(s.objects, w.Labels)):

@@ -91,6 +91,7 @@ tasks:
 	}{
 		"covered":                   {spec: rules("CREATE", ""), scaled: []Workload{web}},
 		"of another kind":           {spec: rules("CREATE", ""), scaled: []Workload{db}, want: []string{"ObjectOutOfScope"}},
+		"of an unknown kind":        {spec: strings.Replace(rules("CREATE", ""), "[deployments]", `["*"]`, 1), scaled: []Workload{{Group: "apps", Kind: "X", Name: "web"}}, want: []string{"ObjectOutOfScope"}},
 		"before or after":           {spec: rules("CREATE", ""), scaled: []Workload{web, db}, want: []string{"ObjectOutOfScope"}},
 		"by labels":                 {spec: rules("CREATE", byLabel), scaled: []Workload{web}},
 		"without the labels":        {spec: rules("CREATE", byLabel), scaled: []Workload{{Group: "apps", Resource: "deployments", Name: "web", Labels: map[string]string{}}}, want: []string{"ObjectOutOfScope"}},
