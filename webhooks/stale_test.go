@@ -81,7 +81,13 @@ func set(t *testing.T, who *identity, web *appsv1.Deployment, replicas int) {
 // newSeveral is a cluster of its own with several API servers on one storage.
 func newSeveral(t *testing.T, apiServers int) *environment {
 	t.Helper()
-	plane, err := controlplane.Start(t.Context(), controlplane.Options{APIServers: apiServers, ControllerManager: true})
+	return newOwn(t, controlplane.Options{APIServers: apiServers, ControllerManager: true})
+}
+
+// newOwn is a cluster for one test.
+func newOwn(t *testing.T, options controlplane.Options) *environment {
+	t.Helper()
+	plane, err := controlplane.Start(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
