@@ -20,8 +20,8 @@ func grantedRights(_ *Set, in *Input) string {
 		return "no agent may have a role filled with the rules of others: which rights that gives is not in the request"
 	}
 	former := rulesOf(a.Old)
-	if gainsLabels(a) {
-		former = nil // with other labels the rules can become part of other roles
+	if !a.Namespaced && gainsLabels(a) {
+		former = nil // with other labels the rules of a ClusterRole can become part of others
 	}
 	if what := grantedAnew(rulesOf(a.New), former, a.Namespaced); what != "" {
 		return "no agent may grant the right to " + what + ": it reaches around Countersign"
