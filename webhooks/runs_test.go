@@ -298,8 +298,14 @@ func testRunExactly(t *testing.T, e *environment) {
 	}
 	group.Wait()
 	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(run), run))
-	// A use is spent where a write was admitted and came too late; none is made twice.
-	if n := int(passed.Load()); n > 3 || len(run.Status.Uses) != 3 {
+	// Writes that were admitted and came too late have their uses back, or are about to; none is made twice.
+	made := 0
+	for _, use := range run.Status.Uses {
+		if use.Outcome != v1alpha1.UseReturned {
+			made++
+		}
+	}
+	if n := int(passed.Load()); n > 3 || n > made || made > 3 {
 		t.Errorf("%d of 30 passed, with uses %+v", n, run.Status.Uses)
 	}
 }

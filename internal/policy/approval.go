@@ -22,20 +22,6 @@ func (c *compiler) unavailable(at *field.Path) {
 	c.policy.Unavailable = append(c.policy.Unavailable, at.String())
 }
 
-// unavailableRestriction notes the same of a field that would restrict: what it is about cannot be judged, so
-// the policy refuses all that it governs.
-func (c *compiler) unavailableRestriction(at *field.Path) {
-	c.unavailable(at)
-	c.cannotJudge(at.String() + " is not available in this version of Countersign")
-}
-
-// cannotJudge notes why the policy refuses all that it governs.
-func (c *compiler) cannotJudge(why string) {
-	if c.policy.broken == "" {
-		c.policy.broken = why
-	}
-}
-
 // requireKnown checks one place that may ask for consent.
 func (c *compiler) requireKnown(v v1alpha1.Verdict, names []v1alpha1.RequirementName, at *field.Path, verdictField string) {
 	switch v {
