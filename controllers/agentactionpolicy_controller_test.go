@@ -269,7 +269,7 @@ func TestDrift(t *testing.T) {
 		if err := c.Get(ctx, key, stored); err != nil {
 			return err
 		}
-		if len(stored.Webhooks) != 2 || *stored.Webhooks[0].FailurePolicy != admissionregistrationv1.Fail ||
+		if len(stored.Webhooks) != 3 || *stored.Webhooks[0].FailurePolicy != admissionregistrationv1.Fail ||
 			len(stored.Webhooks[0].ObjectSelector.MatchLabels) != 0 {
 			return fmt.Errorf("the configuration is %+v", stored.Webhooks)
 		}
