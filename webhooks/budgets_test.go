@@ -272,7 +272,7 @@ func testActivityDeleted(t *testing.T, e *environment) {
 func testActivityTable(t *testing.T, e *environment) {
 	namespace, agent, _ := governed(t, e, budget(3))
 	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "one")))
-	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "database-credentials")))
+	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "db-credentials")))
 	s := &scene{environment: e, namespace: namespace}
 	table, err := s.kubectl(t, e.person(t, "erin"), "get", "aact", activity.Name(agent.name))
 	if err != nil {
@@ -283,12 +283,12 @@ func testActivityTable(t *testing.T, e *environment) {
 	if got, want := strings.Join(head, " "), "NAME AGENT LAST TARGET IN TASK WHEN TOTAL"; got != want {
 		t.Errorf("the columns are %q, want %q", got, want)
 	}
-	want := []string{activity.Name(agent.name), namespace + "/agent", "create", "secrets/database-credentials", namespace, "secrets"}
+	want := []string{activity.Name(agent.name), namespace + "/agent", "create", "secrets/db-credentials", namespace, "secrets"}
 	if len(row) != 8 || strings.Join(row[:6], " ") != strings.Join(want, " ") || row[7] != "2" {
 		t.Errorf("the row is %q, want %q, a time and 2", row, want)
 	}
 	for _, line := range lines {
-		if n := len([]rune(line)); n > 130 {
+		if n := len([]rune(line)); n > 120 {
 			t.Errorf("a line has %d characters:\n%s", n, table)
 		}
 	}
