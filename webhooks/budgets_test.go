@@ -119,6 +119,7 @@ func TestBudgets(t *testing.T) {
 		"dry run is free":                testDryRunFree,
 		"what is refused does not count": testRefusedFree,
 		"asks when used up":              testBudgetAsks,
+		"one more, and many at once":     testOneMoreAtOnce,
 		"no policy, no record":           testUnrecordedAgent,
 		"others cannot write":            testActivityReserved,
 		"an unreadable history refuses":  testForeignActivity,
@@ -198,6 +199,31 @@ func testBudgetAsks(t *testing.T, e *environment) {
 	checkUses(t, e, a, 1, 0)
 	e.wantDid(t, agent, 2)
 	refused(t, agent.Create(t.Context(), plainSecret(namespace, "three"), client.DryRunAll), "BudgetExceeded")
+}
+
+// testOneMoreAtOnce sends one approved update, and others, many times at once after the budget is used up.
+func testOneMoreAtOnce(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, strings.Replace(budget(1), "per: 1h}", "per: 1h, whenExceeded: RequireApproval}", 1))
+	s := plainSecret(namespace, "s")
+	allowed(t, agent.Create(t.Context(), s))
+	more := func() error { return patch(t.Context(), agent, s, types.MergePatchType, `{"data":{"k":"bmV3"}}`) }
+	a := grant(t, e, namespace, more)
+	approved := make([]error, 20)
+	atOnce(len(approved), func(i int) error {
+		if i%2 == 0 {
+			approved[i] = more()
+			return approved[i]
+		}
+		if err := agent.Create(t.Context(), plainSecret(namespace, fmt.Sprintf("other-%d", i)), client.DryRunAll); err == nil {
+			t.Error("what nobody has approved passes")
+		}
+		return nil
+	})
+	if err := errors.Join(approved...); err != nil {
+		t.Errorf("what was approved is answered by %v", err)
+	}
+	checkUses(t, e, a, 1, 0)
+	e.wantDid(t, agent, 2)
 }
 
 // testUnrecordedAgent has an agent at work of whom no policy wants to know what it did.
