@@ -1,13 +1,19 @@
 package main
 
-// counting has a budget stop the agent, and a guard that sees what it did before.
+// counting has a threshold beyond which people are asked, a budget that stops the agent, and a guard that sees what it did
+// before.
 func counting() []step {
 	const image = "kubectl -n shop set image deployment/web web=shop/web:"
 	return []step{
-		{who: admin, title: "Three rollouts an hour, three deletions in a row.",
-			run: "diff shop-deploy-bot.yaml counted.yaml", want: want{outcome: differs, says: []string{"budget", "recent"}}},
+		{who: admin, title: "Small steps, three rollouts an hour, three deletions.",
+			run: "diff shop-deploy-bot.yaml counted.yaml", want: want{outcome: differs, says: []string{"budget", "recent", "small-steps"}}},
 		{who: admin, title: "Applied, and in force.", vital: true,
 			run: applied("counted.yaml", "aap/shop-deploy-bot"), want: passing("configured", "condition met")},
+		{who: deployBot, title: "Two replicas more are a small step.", patient: true,
+			run: "kubectl -n shop scale deployment/web --replicas=4", want: passing("scaled")},
+		{who: deployBot, title: "A threshold: for eight more somebody is asked.", patient: true,
+			run:  "kubectl -n shop scale deployment/web --replicas=12",
+			want: refusal("guard small-steps (policy shop-deploy-bot): scaling by 8 replicas at once", "is pending")},
 		{who: deployBot, title: "A rollout counts.", run: image + "2.1", want: passing("image updated")},
 		{who: deployBot, title: "A dry run does not.", run: image + "2.2 --dry-run=server", want: passing("image updated")},
 		{who: deployBot, title: "The second, and the third.",
