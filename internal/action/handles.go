@@ -1,6 +1,10 @@
 package action
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+)
 
 // Fields of kinds that act on other objects or put off what a change does, beside those of every kind and those of pod
 // specs: see Grants.
@@ -19,10 +23,15 @@ type ScaleTarget struct {
 	APIVersion, Kind, Name string
 }
 
-// ScaleTargets are the workloads that a HorizontalPodAutoscaler which is created or updated scaled before and will
-// scale. Other actions have none.
+// ScaleTargets are the workloads that a HorizontalPodAutoscaler which is created, or whose spec is updated, scaled before
+// and will scale. Other actions have none.
 func (a *Action) ScaleTargets() []ScaleTarget {
 	if a.Group != "autoscaling" || a.Resource != "horizontalpodautoscalers" || a.Subresource != "" || !a.writes() {
+		return nil
+	}
+	if a.Operation == v1alpha1.OperationUpdate && !slices.ContainsFunc(a.Changes, func(c Change) bool {
+		return len(c.Path) == 0 || c.Path[0].Field == "spec"
+	}) {
 		return nil
 	}
 	var targets []ScaleTarget

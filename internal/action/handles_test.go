@@ -57,11 +57,13 @@ func TestScaleTargets(t *testing.T) {
 		operation   v1alpha1.Operation
 		subresource string
 		old, new    map[string]any
+		changed     string // what an update changes
 		want        []ScaleTarget
 	}{
 		"created":       {operation: v1alpha1.OperationCreate, new: target("web"), want: []ScaleTarget{web}},
-		"kept":          {operation: v1alpha1.OperationUpdate, old: target("web"), new: target("web"), want: []ScaleTarget{web}},
-		"exchanged":     {operation: v1alpha1.OperationUpdate, old: target("web"), new: target("db"), want: []ScaleTarget{web, db}},
+		"kept":          {operation: v1alpha1.OperationUpdate, old: target("web"), new: target("web"), changed: "spec", want: []ScaleTarget{web}},
+		"labelled":      {operation: v1alpha1.OperationUpdate, old: target("web"), new: target("web"), changed: "metadata"},
+		"exchanged":     {operation: v1alpha1.OperationUpdate, old: target("web"), new: target("db"), changed: "spec", want: []ScaleTarget{web, db}},
 		"deleted":       {operation: v1alpha1.OperationDelete, old: target("web")},
 		"of its status": {operation: v1alpha1.OperationUpdate, subresource: "status", old: target("web"), new: target("web")},
 		"unreadable":    {operation: v1alpha1.OperationCreate, new: mustDecode(t, `{"spec":{"scaleTargetRef":1}}`), want: []ScaleTarget{{}}},
@@ -69,6 +71,9 @@ func TestScaleTargets(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := Action{
 				Operation: tc.operation, Group: "autoscaling", Resource: "horizontalpodautoscalers", Subresource: tc.subresource, Old: tc.old, New: tc.new,
+			}
+			if tc.changed != "" {
+				a.Changes = []Change{{Path: Path{{Field: tc.changed}, {Field: "some"}}}}
 			}
 			if d := cmp.Diff(tc.want, a.ScaleTargets()); d != "" {
 				t.Error(d)
