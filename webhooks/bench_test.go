@@ -46,6 +46,9 @@ func BenchmarkRedeem(b *testing.B) {
 		report(b, "person", plain, nil)
 		report(b, "covered", covered, plain)
 		report(b, "redeemed", redeemed, covered)
+		report(b, "covered-alone", c.oneByOne(b, imageBody, 9), nil)
+		c.consent(b, e, crowdRounds) // an agent's other change of the object would end it
+		report(b, "redeemed-alone", c.oneByOne(b, `{"spec":{"minReadySeconds":%d}}`, crowdRounds+1), nil)
 		for _, name := range slices.Sorted(maps.Keys(requests)) {
 			b.ReportMetric(float64(requests[name])/float64(len(redeemed)), name+"/redeemed")
 		}
@@ -165,6 +168,18 @@ func (c *crowd) atOnce(b *testing.B, who *identity, body string, number int) []t
 	group.Wait()
 	for _, err := range errs {
 		allowed(b, err)
+	}
+	return took
+}
+
+// oneByOne has the agents change their Deployments one after the other.
+func (c *crowd) oneByOne(b *testing.B, body string, number int) []time.Duration {
+	b.Helper()
+	took := make([]time.Duration, crowdSize)
+	for i, agent := range c.agents {
+		began := time.Now()
+		allowed(b, patch(b.Context(), agent, c.webs[i], types.StrategicMergePatchType, fmt.Sprintf(body, number)))
+		took[i] = time.Since(began)
 	}
 	return took
 }
