@@ -106,6 +106,16 @@ tasks:
     namespaces: [NAMESPACE]
     fields: [spec.selector]
 `)
+	pods := &corev1.PodList{}
+	operatortest.Eventually(t, "the Deployment has pods", func(ctx context.Context) error { // paused it gets none
+		if err := e.admin.List(ctx, pods, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		if len(pods.Items) == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
 	budget := disruptionBudget(namespace)
 	allowed(t, agent.Create(t.Context(), budget))
 	allowed(t, agent.Delete(t.Context(), budget))
@@ -113,8 +123,6 @@ tasks:
 	allowed(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"paused":true}}`))
 	allowed(t, agent.Create(t.Context(), service(namespace)))
 	allowed(t, patch(t.Context(), agent, service(namespace), types.MergePatchType, `{"spec":{"selector":{"app":"web"}}}`))
-	pods := &corev1.PodList{}
-	allowed(t, e.admin.List(t.Context(), pods, client.InNamespace(namespace)))
 	refused(t, agent.Delete(t.Context(), &pods.Items[0]), "ActionOutOfScope") // a task for Deployments is none for their pods
 	err := agent.Create(t.Context(), &corev1.LimitRange{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "none"}})
 	if refused(t, err, "ActionOutOfScope"); !strings.Contains(err.Error(), "only where a rule names it, not by *") {
