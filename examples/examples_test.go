@@ -143,7 +143,6 @@ var examples = []example{{
 	open: []step{
 		{run: "kubectl scale -n shop deployment/checkout --replicas=3", says: "scaled"},
 		{run: `kubectl patch -n shop deployment/checkout -p {"spec":{"replicas":4}}`},
-		{run: "kubectl rollout restart -n shop deployment/checkout"},
 		{run: "kubectl delete pod -n shop checkout-1"},
 		{run: "kubectl delete pod -n shop bare", want: "ObjectOutOfScope"},
 		{run: "kubectl set image -n shop deployment/checkout checkout=evil.example.com/checkout", want: "FieldOutOfScope"},
@@ -151,6 +150,8 @@ var examples = []example{{
 		{run: "kubectl delete deployment -n shop checkout", want: "ActionOutOfScope"},
 		{run: "kubectl exec -n shop bare -- id", want: "ActionOutOfScope", says: "may not exec into pod shop/bare"},
 		{run: "kubectl create configmap notes -n shop", want: "ActionOutOfScope"},
+		// Last, since kubectl refuses a second restart within one second.
+		{run: "kubectl rollout restart -n shop deployment/checkout"},
 	},
 }, {
 	dir: "thresholds", namespace: "ai-agents", name: "shop-operator",
