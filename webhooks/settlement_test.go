@@ -147,18 +147,27 @@ func testQuota(t *testing.T, e *environment) {
 	waitState(t, e, a, "Spent")
 }
 
-// testRefusedOnce has a policy of somebody else in the way, which comes after the operator or at the same time.
-func testRefusedOnce(t *testing.T, e *environment) {
-	namespace, agent, web := governed(t, e, asks)
-	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+// useInVain has an approved action of an agent refused after it was admitted, by somebody who then gives way.
+func useInVain(
+	t *testing.T, e *environment, namespace string, agent *identity, web *appsv1.Deployment, act func() error,
+) *v1alpha1.ActionApproval {
+	t.Helper()
 	a := grant(t, e, namespace, act)
 	remove := e.refuseUpdates(t, agent, web)
 	if err := act(); err == nil || !strings.Contains(err.Error(), "not today") {
 		t.Fatalf("the answer is %v, want a refusal by somebody else", err)
 	}
 	waitUses(t, e, a, 1)
-	key := a.Status.Uses[0].Key
 	remove()
+	return a
+}
+
+// testRefusedOnce has a policy of somebody else in the way, which comes after the operator or at the same time.
+func testRefusedOnce(t *testing.T, e *environment) {
+	namespace, agent, web := governed(t, e, asks)
+	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+	a := useInVain(t, e, namespace, agent, web, act)
+	key := a.Status.Uses[0].Key
 	operatortest.Eventually(t, "the repeat passes", func(context.Context) error { return act() })
 	waitState(t, e, a, "Spent")
 	if u := a.Status.Uses; len(u) != 1 || u[0].Key != key {
@@ -169,13 +178,7 @@ func testRefusedOnce(t *testing.T, e *environment) {
 func testOvertaken(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, asks)
 	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
-	a := grant(t, e, namespace, act)
-	remove := e.refuseUpdates(t, agent, web)
-	if err := act(); err == nil || !strings.Contains(err.Error(), "not today") {
-		t.Fatalf("the answer is %v, want a refusal by somebody else", err)
-	}
-	waitUses(t, e, a, 1)
-	remove()
+	a := useInVain(t, e, namespace, agent, web, act)
 	operatortest.Eventually(t, "a person may write again", func(ctx context.Context) error {
 		return patch(ctx, e.person(t, "erin"), web, types.MergePatchType, `{"spec":{"minReadySeconds":3}}`)
 	})
@@ -187,13 +190,7 @@ func testOvertaken(t *testing.T, e *environment) {
 func testDeletedUnder(t *testing.T, e *environment) {
 	namespace, agent, web := governed(t, e, asks)
 	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
-	a := grant(t, e, namespace, act)
-	remove := e.refuseUpdates(t, agent, web)
-	if err := act(); err == nil || !strings.Contains(err.Error(), "not today") {
-		t.Fatalf("the answer is %v, want a refusal by somebody else", err)
-	}
-	waitUses(t, e, a, 1)
-	remove()
+	a := useInVain(t, e, namespace, agent, web, act)
 	allowed(t, e.admin.Delete(t.Context(), web.DeepCopy()))
 	waitOutcome(t, e, a, v1alpha1.UseReturned)
 }
