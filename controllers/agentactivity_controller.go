@@ -2,9 +2,7 @@ package controllers
 
 import (
 	"context"
-	"fmt"
 
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -37,14 +35,7 @@ func (r *AgentActivityReconciler) Reconcile(ctx context.Context, req reconcile.R
 	if left := activity.KeptUntil(a).Sub(r.Clock.Now()); left > 0 {
 		return reconcile.Result{RequeueAfter: left}, nil
 	}
-	err := r.Client.Delete(ctx, a, client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
-	if apierrors.IsConflict(err) { // the agent is back; the cache is about to catch up
-		return reconcile.Result{}, nil
-	}
-	if client.IgnoreNotFound(err) != nil {
-		return reconcile.Result{}, fmt.Errorf("removing activity %s: %w", a.Name, err)
-	}
-	return reconcile.Result{}, nil
+	return reconcile.Result{}, removeAsSeen(ctx, r.Client, a)
 }
 
 // SetupWithManager watches activities. Only the elected replica removes.

@@ -62,7 +62,7 @@ func (r *RetentionReconciler) Reconcile(ctx context.Context, req reconcile.Reque
 	if err != nil || followed {
 		return reconcile.Result{RequeueAfter: followedPause}, err
 	}
-	return reconcile.Result{}, r.remove(ctx, a)
+	return reconcile.Result{}, removeAsSeen(ctx, r.Client, a)
 }
 
 // shed drops the diff, by which nobody decides any more. That change brings the approval back.
@@ -104,16 +104,15 @@ func (r *RetentionReconciler) followed(ctx context.Context, a *v1alpha1.ActionAp
 	return false, nil
 }
 
-// remove deletes an approval as it was looked at, and not one that has changed since.
-func (r *RetentionReconciler) remove(ctx context.Context, a *v1alpha1.ActionApproval) error {
-	err := r.Client.Delete(ctx, a, client.Preconditions{UID: &a.UID, ResourceVersion: &a.ResourceVersion})
-	if apierrors.IsConflict(err) { // the cache is about to catch up, and then it is looked at again
+// removeAsSeen deletes an object as it was looked at, and not one that has changed since: the cache is about to catch up
+// then, and it is looked at again.
+func removeAsSeen(ctx context.Context, c client.Client, o client.Object) error {
+	uid, version := o.GetUID(), o.GetResourceVersion()
+	err := c.Delete(ctx, o, client.Preconditions{UID: &uid, ResourceVersion: &version})
+	if err == nil || apierrors.IsConflict(err) || apierrors.IsNotFound(err) {
 		return nil
 	}
-	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("removing approval %s/%s: %w", a.Namespace, a.Name, err)
-	}
-	return nil
+	return fmt.Errorf("removing %T %s: %w", o, client.ObjectKeyFromObject(o), err)
 }
 
 // SetupWithManager watches approvals. Only the elected replica removes.
