@@ -71,7 +71,7 @@ func (a *Activities) decideOnce(ctx context.Context, v *verdict, decide func(*ac
 		return false, err
 	}
 	d := &v.decision
-	if d.Outcome != policy.Allow || d.LookBack == 0 || v.action.DryRun && v.action.Subresource != "token" {
+	if d.Outcome != policy.Allow || d.LookBack == 0 || v.action.Trial() {
 		return false, nil
 	}
 	at.Task = d.TaskName()

@@ -131,7 +131,7 @@ func (p *plea) attempt() approval.Attempt {
 
 // spend records the use, unless nothing will be stored or it is recorded already, and lets the action pass.
 func (a *Approvals) spend(ctx context.Context, p *plea, live *v1alpha1.ActionApproval, verdict approval.Verdict) error {
-	if p.in.Action.DryRun && p.in.Action.Subresource != "token" {
+	if p.in.Action.Trial() {
 		p.admit(live)
 		return nil
 	}

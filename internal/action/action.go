@@ -56,3 +56,8 @@ func (a *Action) Empty() bool {
 func (a *Action) writes() bool {
 	return a.Operation == v1alpha1.OperationCreate || a.Operation == v1alpha1.OperationUpdate
 }
+
+// Trial says that nothing comes of the action: it is a dry run, but not for a token, which is handed out all the same.
+func (a *Action) Trial() bool {
+	return a.DryRun && a.Subresource != "token"
+}
