@@ -25,29 +25,11 @@ func Name(username string) string {
 
 // summarise says in short what an agent did last, for tables.
 func summarise(username string, last *v1alpha1.AdmittedAction) *v1alpha1.ActivitySummary {
+	deed, target := naming.Deed(string(last.Operation), last.Resource, last.Subresource, last.Name)
 	s := &v1alpha1.ActivitySummary{
-		Agent: cut(naming.Short(username), 320), Action: strings.ToLower(string(last.Operation)), Target: last.Resource,
+		Agent: naming.Cut(naming.Short(username), 320), Action: naming.Cut(deed, 63), Target: naming.Cut(target, 400),
 		Namespace: last.Namespace,
 	}
-	switch {
-	case last.Subresource == "":
-	case last.Operation == v1alpha1.OperationConnect:
-		s.Action = cut(last.Subresource, 63)
-	default:
-		s.Target += "/" + last.Subresource
-	}
-	if last.Name != "" {
-		s.Target += "/" + last.Name
-	}
-	s.Target = cut(s.Target, 400)
 	_, s.Task, _ = strings.Cut(last.Task, "/")
-	return s
-}
-
-// cut shortens a text to so many characters.
-func cut(s string, most int) string {
-	if runes := []rune(s); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
 	return s
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/naming"
 )
 
 // hidden is what stands for a secret value, hiddenBefore and hiddenAfter for one that changes.
@@ -134,7 +135,7 @@ func marked(shown any, as string) any {
 // printable makes a line safe to show: what cannot be seen, or turns the direction of text, is written as an escape.
 func printable(line string) string {
 	var b strings.Builder
-	for _, r := range cut(line, maxLine) {
+	for _, r := range naming.Cut(line, maxLine) {
 		if strconv.IsPrint(r) {
 			b.WriteRune(r)
 		} else {

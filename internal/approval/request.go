@@ -10,6 +10,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/naming"
 )
 
 // Bounds of the custom resource.
@@ -162,16 +163,5 @@ func changes(a *action.Action) []v1alpha1.FieldChange {
 
 // shown is a path for people, cut where it is too long.
 func shown(p action.Path) string {
-	return cut(p.String(), maxPath)
-}
-
-// cut keeps the first characters of a text.
-func cut(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most-1]) + "…"
-	}
-	return text
+	return naming.Cut(p.String(), maxPath)
 }

@@ -18,13 +18,8 @@ func summarise(spec *v1alpha1.ActionApprovalSpec, state State, expires time.Time
 	s := &v1alpha1.ApprovalSummary{Requester: naming.Short(spec.Requester.Username), Reasons: kindsOf(spec.Reasons)}
 	switch {
 	case spec.Action != nil:
-		s.Action, s.Target = verb(spec.Action), spec.Action.Resource
-		if spec.Action.Subresource != "" && spec.Action.Subresource != s.Action {
-			s.Target += "/" + spec.Action.Subresource
-		}
-		if spec.Action.Name != "" {
-			s.Target += "/" + spec.Action.Name
-		}
+		asked := spec.Action
+		s.Action, s.Target = naming.Deed(string(asked.Operation), asked.Resource, asked.Subresource, asked.Name)
 	case spec.Task != nil:
 		s.Action, s.Target = "run", "task/"+spec.Task.Name
 	}
@@ -32,14 +27,6 @@ func summarise(spec *v1alpha1.ActionApprovalSpec, state State, expires time.Time
 		s.Expires = expires.UTC().Format(expiryFormat)
 	}
 	return s
-}
-
-// verb is an action in one word.
-func verb(a *v1alpha1.RequestedAction) string {
-	if a.Operation == v1alpha1.OperationConnect && a.Subresource != "" {
-		return a.Subresource
-	}
-	return strings.ToLower(string(a.Operation))
 }
 
 // kindsOf lists the kinds of reasons, each once.
@@ -50,7 +37,7 @@ func kindsOf(reasons []v1alpha1.ApprovalReason) string {
 			kinds = append(kinds, r.Type)
 		}
 	}
-	return cut(strings.Join(kinds, ","), maxKinds)
+	return naming.Cut(strings.Join(kinds, ","), maxKinds)
 }
 
 // maxKinds bounds a list of kinds.

@@ -46,3 +46,31 @@ func Short(username string) string {
 	}
 	return username
 }
+
+// Deed says in short what is done to what, for tables: update deployments/web, exec pods/web-0. A connection is called by
+// its subresource; name is empty where it is not known yet.
+func Deed(operation, resource, subresource, name string) (action, target string) {
+	action, target = strings.ToLower(operation), resource
+	switch {
+	case subresource == "":
+	case operation == "CONNECT":
+		action = subresource
+	default:
+		target += "/" + subresource
+	}
+	if name != "" {
+		target += "/" + name
+	}
+	return action, target
+}
+
+// Cut shortens a text to so many characters, of which the last then says that there was more.
+func Cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return text
+}
