@@ -29,6 +29,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/catalogue"
 	"github.com/countersign-dev/countersign/internal/certificate"
 	"github.com/countersign-dev/countersign/internal/history"
+	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
 	"github.com/countersign-dev/countersign/internal/settlement"
@@ -231,7 +232,7 @@ func (op *operator) addWebhooks(out io.Writer) error {
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
 	}
-	cluster := &webhooks.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()}
+	cluster := &intake.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()}
 	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Cluster: cluster, Self: op.self}
 	actions := webhooks.ActionWebhook{
 		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,

@@ -11,6 +11,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/activity"
+	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
@@ -24,7 +25,7 @@ type ActionWebhook struct {
 	// Registry holds the policies.
 	Registry *registry.Registry
 	// Cluster reads facts.
-	Cluster *Cluster
+	Cluster *intake.Cluster
 	// Hasher gives the key under which actions are hashed; an error means that there is none yet.
 	Hasher func() (action.Hasher, error)
 	// Approvals are asked where a decision needs consent.
@@ -54,7 +55,7 @@ func (w *ActionWebhook) Handle(ctx context.Context, r admission.Request) admissi
 	began := w.Clock.Now()
 	ctx, cancel := context.WithTimeout(ctx, decisionDeadline)
 	defer cancel()
-	v := w.judge(ctx, requestOf(&r), began)
+	v := w.judge(ctx, intake.RequestOf(&r.AdmissionRequest), began)
 	observe(&v, w.Clock.Since(began))
 	if err := w.Recorder.Record(&v); err != nil {
 		// What cannot be recorded must not happen.
@@ -76,9 +77,9 @@ func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Ti
 		v.decision = w.failure(policy.NotReady, err.Error())
 		return v
 	}
-	in, err := w.input(ctx, r, now)
+	in, err := w.Cluster.Input(ctx, r, now)
 	if err != nil {
-		v.decision = w.failure(classify(err), err.Error())
+		v.decision = w.failure(intake.ReasonOf(err), err.Error())
 		return v
 	}
 	v.action = in.Action
@@ -135,31 +136,6 @@ func (w *ActionWebhook) disturb(ctx context.Context, in policy.Input, v *verdict
 	return w.Approvals.Disturb(ctx, v)
 }
 
-// input collects what the decision depends on.
-func (w *ActionWebhook) input(ctx context.Context, r action.Request, now time.Time) (policy.Input, error) {
-	facts, err := w.Cluster.Facts(ctx, r)
-	if err != nil {
-		return policy.Input{}, &targetError{err}
-	}
-	a, err := action.Normalise(r, facts)
-	if err != nil {
-		return policy.Input{}, err
-	}
-	labels, err := w.Cluster.NamespaceLabels(ctx, a)
-	if err != nil {
-		return policy.Input{}, &targetError{err}
-	}
-	scaled, err := w.Cluster.Scaled(ctx, a)
-	if err != nil {
-		return policy.Input{}, &targetError{err}
-	}
-	role, err := w.Cluster.BoundRole(ctx, a)
-	if err != nil {
-		return policy.Input{}, &targetError{err}
-	}
-	return policy.Input{Action: a, Now: now, NamespaceLabels: labels, Scaled: scaled, Role: role, Done: ctx.Done()}, nil
-}
-
 // failure is the decision for what cannot be judged.
 func (w *ActionWebhook) failure(reason policy.Reason, detail string) policy.Decision {
 	d := policy.Failure(reason, detail)
@@ -167,33 +143,4 @@ func (w *ActionWebhook) failure(reason policy.Reason, detail string) policy.Deci
 		d.Outcome, d.Governed = policy.Allow, false
 	}
 	return d
-}
-
-// targetError says that something in the cluster could not be read.
-type targetError struct{ cause error }
-
-func (e *targetError) Error() string { return e.cause.Error() }
-func (e *targetError) Unwrap() error { return e.cause }
-
-// classify finds the published reason for an error.
-func classify(err error) policy.Reason {
-	var version *action.VersionError
-	var target *action.TargetError
-	var read *targetError
-	switch {
-	case errors.As(err, &version):
-		return policy.VersionNotPreferred
-	case errors.As(err, &target), errors.As(err, &read):
-		return policy.TargetUnknown
-	}
-	return policy.RequestUnreadable
-}
-
-// headline says who is refused what, in the normal form where there is one.
-func (v *verdict) headline() string {
-	if v.action != nil {
-		return policy.Headline(v.action)
-	}
-	r := &v.request
-	return policy.Who(r.Actor.Username) + " may not " + policy.Raw(r)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
@@ -27,7 +28,7 @@ type ApprovalWebhook struct {
 	// Approvals asks whether somebody may approve.
 	Approvals *Approvals
 	// Cluster tells the labels of the namespaces for which runs of tasks are asked for.
-	Cluster *Cluster
+	Cluster *intake.Cluster
 	// Self is whom the operator acts as.
 	Self policy.Identity
 }
@@ -85,7 +86,7 @@ func (w *ApprovalWebhook) validate(ctx context.Context, r admission.Request) adm
 
 // caller is who writes, without the answer to whether they may approve.
 func (w *ApprovalWebhook) caller(r *admission.Request) approval.Caller {
-	caller := approval.Caller{Actor: actorOf(r.UserInfo), Operator: r.UserInfo.Username == w.Self.Username}
+	caller := approval.Caller{Actor: intake.ActorOf(r.UserInfo), Operator: r.UserInfo.Username == w.Self.Username}
 	if set := w.Approvals.Registry.Set(); set != nil {
 		caller.Governed = set.Governs(caller.Actor)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
 	"github.com/countersign-dev/countersign/internal/settlement"
@@ -77,10 +78,8 @@ type plea struct {
 	in      policy.Input
 	v       *verdict
 	hasher  action.Hasher
-	consent policy.Consent
+	attempt approval.Attempt
 	request approval.Request
-	// base is that of the object now.
-	base approval.Base
 	// pending is the first request found that waits for people, settling the first approval whose uses are made, though
 	// one may come back in a moment.
 	pending, settling *v1alpha1.ActionApproval
@@ -93,9 +92,9 @@ type plea struct {
 // Consult looks for an approval of an action whose decision asks for one, and changes the decision accordingly: it
 // passes, or says what to wait for.
 func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, hasher action.Hasher) error {
-	p := &plea{in: in, v: v, hasher: hasher, consent: v.decision.Consent()}
-	p.base = approval.BaseOf(in.Action, hasher)
-	p.request = a.requestFor(p)
+	p := &plea{in: in, v: v, hasher: hasher}
+	p.attempt = intake.Attempt(v.request.ID, v.hash, in.Action, &v.decision, hasher)
+	p.request = intake.ApprovalRequest(&p.attempt, &v.decision, a.OperatorNamespace)
 	known, err := a.ofRequester(ctx, in.Action.Actor.Username)
 	if err != nil {
 		return err
@@ -122,42 +121,6 @@ func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, ha
 	default:
 		return a.open(ctx, p, known)
 	}
-}
-
-// requestFor is what people are asked.
-func (a *Approvals) requestFor(p *plea) approval.Request {
-	r := approval.Request{
-		Requester: p.in.Action.Actor, Reasons: reasonsOf(&p.consent), Requirements: requirementsOf(&p.consent),
-		ValidFor: p.consent.ValidFor, RequestExpiresAfter: p.consent.RequestExpiresAfter, BindTo: p.consent.BindTo,
-		OperatorNamespace: a.OperatorNamespace,
-	}
-	if run := p.consent.Run; run != nil {
-		r.Task = &approval.Task{Policy: run.Policy, Name: run.Task, Namespace: run.Namespace, MaxActions: run.MaxActions}
-		return r
-	}
-	r.Action, r.Hash, r.Base = p.in.Action, p.v.hash, p.base
-	return r
-}
-
-func reasonsOf(c *policy.Consent) []v1alpha1.ApprovalReason {
-	var all []v1alpha1.ApprovalReason
-	for _, reason := range c.Reasons {
-		all = append(all, v1alpha1.ApprovalReason{
-			Type: string(reason.Type), Policy: reason.Policy, Task: reason.Task, Name: reason.Name,
-		})
-	}
-	return all
-}
-
-func requirementsOf(c *policy.Consent) []v1alpha1.StampedRequirement {
-	var all []v1alpha1.StampedRequirement
-	for _, q := range c.Requirements {
-		all = append(all, v1alpha1.StampedRequirement{
-			Policy: v1alpha1.PolicyReference{Name: q.Policy, UID: q.PolicyUID, Hash: q.Hash},
-			Name:   q.Name, Approvers: q.Approvers, MinApprovals: q.MinApprovals,
-		})
-	}
-	return all
 }
 
 // ofRequester lists a requester's approvals in all namespaces, as the cache knows them: those for exact actions come

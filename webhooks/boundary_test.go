@@ -26,6 +26,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/approval"
 	"github.com/countersign-dev/countersign/internal/catalogue"
+	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
@@ -119,7 +120,7 @@ func newHandlerFor(t *testing.T, spec string) *handler {
 		Registry: known, Clock: h.clock, Recorder: webhooks.NewRecorder(io.Discard, "test"),
 		Hasher:     func() (action.Hasher, error) { return action.Hasher{KeyID: "k", Key: []byte("key")}, nil },
 		Activities: &webhooks.Activities{Client: e.admin, Live: e.admin, Clock: h.clock},
-		Cluster:    &webhooks.Cluster{Kinds: catalogue.New(resources, clock.RealClock{}), Live: e.admin, Cached: e.admin},
+		Cluster:    &intake.Cluster{Kinds: catalogue.New(resources, clock.RealClock{}), Live: e.admin, Cached: e.admin},
 		Approvals: &webhooks.Approvals{
 			Client: e.admin, Live: e.admin, Cached: e.admin, Registry: known, Recorder: events.NewFakeRecorder(100), Clock: h.clock,
 		},

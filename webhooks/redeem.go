@@ -77,7 +77,7 @@ func (a *Approvals) judge(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 		p.admit(live)
 		return true, nil
 	}
-	attempt := p.attempt()
+	attempt := p.attempt
 	verdict := approval.Check(live, attempt, now)
 	if verdict.Outcome == approval.Admit {
 		grounds, err := a.grounds(ctx, p, live)
@@ -116,17 +116,6 @@ func (p *plea) unusable(live *v1alpha1.ActionApproval, verdict approval.Verdict,
 	default: // every use is made
 		p.exhausted(live)
 	}
-}
-
-func (p *plea) attempt() approval.Attempt {
-	at := approval.Attempt{
-		Action: p.in.Action, Hash: p.v.hash, RequestID: p.v.request.ID, Reasons: p.request.Reasons,
-		TaskPolicy: p.v.decision.Policy, Task: p.v.decision.Task, Base: p.base,
-	}
-	for _, now := range p.v.decision.ConsentStates() {
-		at.Policies = append(at.Policies, v1alpha1.PolicyReference{Name: now.Policy, UID: now.PolicyUID, Hash: now.Hash})
-	}
-	return at
 }
 
 // spend records the use, unless nothing will be stored or it is recorded already, and lets the action pass.

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
@@ -28,7 +29,7 @@ func respond(v *verdict) admission.Response {
 			Status:  metav1.StatusFailure,
 			Code:    http.StatusForbidden,
 			Reason:  metav1.StatusReasonForbidden,
-			Message: policy.Refusal(v.headline(), &v.decision, v.hash),
+			Message: policy.Refusal(intake.Headline(&v.request, v.action), &v.decision, v.hash),
 			Details: &metav1.StatusDetails{
 				Name: v.request.Name, Group: v.request.Group, Kind: v.request.Resource, Causes: causes(&v.decision),
 			},

@@ -12,6 +12,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
@@ -102,7 +103,7 @@ func (w *ApprovalWebhook) terms(
 		return approval.Terms{Why: err.Error()}, nil //nolint:nilerr // it is answered
 	}
 	return approval.Terms{
-		Governed: true, Reasons: reasonsOf(&consent), Requirements: requirementsOf(&consent),
+		Governed: true, Reasons: intake.ApprovalReasons(&consent), Requirements: intake.ApprovalRequirements(&consent),
 		MaxActions: consent.Run.MaxActions, ValidFor: consent.ValidFor,
 		RequestExpiresAfter: consent.RequestExpiresAfter, BindTo: consent.BindTo,
 	}, nil

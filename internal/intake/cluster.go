@@ -1,4 +1,4 @@
-package webhooks
+package intake
 
 import (
 	"context"
@@ -14,17 +14,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/internal/action"
-	"github.com/countersign-dev/countersign/internal/catalogue"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
+// Kinds knows what the API server serves. An error means that it does not serve that, or that this is not known.
+type Kinds interface {
+	// Facts says what is known about a resource.
+	Facts(group, resource string) (action.KindFacts, error)
+	// Resource says which resource a kind is.
+	Resource(group, kind string) (string, error)
+}
+
 // Cluster reads the few facts about the cluster that a decision needs.
 type Cluster struct {
-	// Kinds is the catalogue of what the API server serves.
-	Kinds *catalogue.Catalogue
+	// Kinds knows what the API server serves.
+	Kinds Kinds
 	// Live reads from the API server: targets must not be stale.
 	Live client.Reader
-	// Cached reads from informers: the labels of namespaces.
+	// Cached reads the labels of namespaces, which may be a moment old.
 	Cached client.Reader
 }
 

@@ -1,8 +1,11 @@
-package webhooks
+// Package intake takes in what arrives at admission: it makes of a review, and of the few facts about the cluster that
+// the review lacks, what a decision depends on. The webhook of actions does so with the live cluster, the kubectl plugin
+// with that or with files: what is judged is the same.
+package intake
 
 import (
+	admissionv1 "k8s.io/api/admission/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
@@ -16,9 +19,9 @@ const (
 	extraCredentialID = "authentication.kubernetes.io/credential-id"
 )
 
-// requestOf takes from a review what a decision may depend on. User agents, field managers and HTTP verbs are
+// RequestOf takes from a review what a decision may depend on. User agents, field managers and HTTP verbs are
 // chosen by the caller and left out.
-func requestOf(r *admission.Request) action.Request {
+func RequestOf(r *admissionv1.AdmissionRequest) action.Request {
 	return action.Request{
 		ID:          string(r.UID),
 		Operation:   v1alpha1.Operation(r.Operation),
@@ -29,7 +32,7 @@ func requestOf(r *admission.Request) action.Request {
 		Kind:        r.Kind.Kind,
 		Namespace:   r.Namespace,
 		Name:        r.Name,
-		Actor:       actorOf(r.UserInfo),
+		Actor:       ActorOf(r.UserInfo),
 		Object:      r.Object.Raw,
 		OldObject:   r.OldObject.Raw,
 		Options:     r.Options.Raw,
@@ -37,7 +40,8 @@ func requestOf(r *admission.Request) action.Request {
 	}
 }
 
-func actorOf(u authenticationv1.UserInfo) action.Actor {
+// ActorOf is who makes a request, as the API server authenticated them.
+func ActorOf(u authenticationv1.UserInfo) action.Actor {
 	return action.Actor{
 		Username: u.Username, UID: u.UID, Groups: u.Groups,
 		PodName:      only(u.Extra[extraPodName]),
