@@ -26,7 +26,7 @@ import (
 type Catalogue struct {
 	discovery discovery.DiscoveryInterface
 	clock     clock.WithTicker
-	known     atomic.Pointer[map[schema.GroupResource]action.KindFacts]
+	known     atomic.Pointer[Table]
 
 	// mu serialises refreshes; refreshed is when the last one began.
 	mu        sync.Mutex
@@ -100,12 +100,7 @@ func (c *Catalogue) ofKind(group, kind string) string {
 	if known == nil {
 		return ""
 	}
-	for key, facts := range *known {
-		if key.Group == group && facts.Kind == kind {
-			return key.Resource
-		}
-	}
-	return ""
+	return known.ofKind(group, kind)
 }
 
 func (c *Catalogue) lookup(key schema.GroupResource) (action.KindFacts, bool) {
@@ -127,28 +122,36 @@ func (c *Catalogue) refreshUnlessRecent() error {
 	return c.refresh()
 }
 
-// refresh reads the catalogue anew. An aggregated API that does not answer leaves out its own group only.
+// Read reads what an API server serves now. An aggregated API that does not answer leaves out its own group only.
+func Read(d discovery.DiscoveryInterface) (Table, error) {
+	groups, lists, err := d.ServerGroupsAndResources()
+	var partial *discovery.ErrGroupDiscoveryFailed
+	if err != nil && !errors.As(err, &partial) {
+		return nil, fmt.Errorf("discovering resources: %w", err)
+	}
+	return collect(groups, lists), nil
+}
+
+// refresh reads the catalogue anew.
 func (c *Catalogue) refresh() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.refreshed = c.clock.Now()
-	groups, lists, err := c.discovery.ServerGroupsAndResources()
-	var partial *discovery.ErrGroupDiscoveryFailed
-	if err != nil && !errors.As(err, &partial) {
-		return fmt.Errorf("discovering resources: %w", err)
+	known, err := Read(c.discovery)
+	if err != nil {
+		return err
 	}
-	known := collect(groups, lists)
 	c.known.Store(&known)
 	return nil
 }
 
 // collect takes for each resource the first version in the group's order of preference that serves it.
-func collect(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) map[schema.GroupResource]action.KindFacts {
+func collect(groups []*metav1.APIGroup, lists []*metav1.APIResourceList) Table {
 	byVersion := make(map[string]*metav1.APIResourceList, len(lists))
 	for _, l := range lists {
 		byVersion[l.GroupVersion] = l
 	}
-	known := map[schema.GroupResource]action.KindFacts{}
+	known := Table{}
 	for _, g := range groups {
 		for _, v := range preferredFirst(g) {
 			if l := byVersion[v.GroupVersion]; l != nil {
@@ -163,7 +166,7 @@ func preferredFirst(g *metav1.APIGroup) []metav1.GroupVersionForDiscovery {
 	return append([]metav1.GroupVersionForDiscovery{g.PreferredVersion}, g.Versions...)
 }
 
-func addVersion(known map[schema.GroupResource]action.KindFacts, group, version string, resources []metav1.APIResource) {
+func addVersion(known Table, group, version string, resources []metav1.APIResource) {
 	status := map[string]bool{}
 	for i := range resources {
 		if base, ok := strings.CutSuffix(resources[i].Name, "/status"); ok {
