@@ -1,0 +1,41 @@
+package main_test
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestHelp pins what people read first. It needs no cluster.
+func TestHelp(t *testing.T) {
+	for name, args := range map[string][]string{"root": {"--help"}, "options": {"options"}} {
+		t.Run(name, func(t *testing.T) {
+			got := run(t, "", args...)
+			if got.code != 0 || got.err != "" {
+				t.Fatalf("it ends with %d: %s", got.code, got.err)
+			}
+			golden(t, "help/"+name, got.out)
+		})
+	}
+}
+
+// TestMisuse calls commands in ways that they do not have.
+func TestMisuse(t *testing.T) {
+	tests := map[string]struct {
+		args []string
+		want string
+	}{
+		"no such command":   {[]string{"aprove"}, "error: unknown command \"aprove\": see kubectl countersign --help\n"},
+		"nearly a command":  {[]string{"versio"}, "error: unknown command \"versio\": did you mean version?\n"},
+		"no such flag":      {[]string{"version", "--x"}, "error: unknown flag: --x: see kubectl countersign version --help\n"},
+		"too many argument": {[]string{"version", "x"}, "error: unknown command \"x\" for \"kubectl countersign version\": see kubectl countersign version --help\n"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			want := result{err: tc.want, code: 2}
+			if diff := cmp.Diff(want, run(t, "", tc.args...), cmp.AllowUnexported(result{})); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
