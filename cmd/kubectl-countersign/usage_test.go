@@ -8,7 +8,9 @@ import (
 
 // TestHelp pins what people read first. It needs no cluster.
 func TestHelp(t *testing.T) {
-	for name, args := range map[string][]string{"root": {"--help"}, "options": {"options"}} {
+	for name, args := range map[string][]string{
+		"root": {"--help"}, "options": {"options"}, "test": {"test", "--help"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(t, "", args...)
 			if got.code != 0 || got.err != "" {

@@ -204,3 +204,12 @@ func (c *compiler) finish() {
 
 // Subjects are those whom the policy names. The caller must not change the slice.
 func (p *Policy) Subjects() []v1alpha1.Subject { return p.subjects }
+
+// TaskNames are the names of the policy's tasks, in their order.
+func (p *Policy) TaskNames() []string {
+	names := make([]string, len(p.tasks))
+	for i, t := range p.tasks {
+		names[i] = t.name
+	}
+	return names
+}
