@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"sync/atomic"
 
@@ -65,6 +66,7 @@ type operator struct {
 	kinds     *catalogue.Catalogue
 	settler   *settlement.Settler
 	self      policy.Identity
+	drain     webhooks.Drain
 	// hashKey is nil until the key was read.
 	hashKey atomic.Pointer[action.Hasher]
 }
@@ -105,7 +107,9 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 		}
 	}
 	ctrl.Log.Info("Starting", "version", version, "actingAs", self.Username)
-	return mgr.Start(ctx)
+	longer, end := lingering(ctx, o.shutdownDelay, op.drain.Begin)
+	defer end()
+	return mgr.Start(longer)
 }
 
 func newScheme() (*runtime.Scheme, error) {
@@ -245,12 +249,16 @@ func (op *operator) addWebhooks(out io.Writer) error {
 		Self: op.self, Clock: op.clock, Schemas: &webhooks.Schemas{Kinds: op.kinds, Discovery: op.discovery},
 	}
 	server := webhooks.NewServer(op.webhookPort, op.certs)
-	server.Register(controllers.EnforcePath, webhooks.LimitSize(&admission.Webhook{Handler: &actions}))
-	server.Register(controllers.ObservePath, webhooks.LimitSize(&admission.Webhook{Handler: &observer}))
-	server.Register(controllers.PoliciesPath, webhooks.LimitSize(admission.WithValidator(op.mgr.GetScheme(), policies)))
-	server.Register(controllers.StampPath, webhooks.LimitSize(&admission.Webhook{Handler: guard.StampHandler()}))
-	server.Register(controllers.ApprovalsPath, webhooks.LimitSize(&admission.Webhook{Handler: guard.ValidateHandler()}))
-	server.Register(controllers.ActivitiesPath, webhooks.LimitSize(&admission.Webhook{Handler: webhooks.ActivityHandler()}))
+	for path, handler := range map[string]http.Handler{
+		controllers.EnforcePath:    &admission.Webhook{Handler: &actions},
+		controllers.ObservePath:    &admission.Webhook{Handler: &observer},
+		controllers.PoliciesPath:   admission.WithValidator(op.mgr.GetScheme(), policies),
+		controllers.StampPath:      &admission.Webhook{Handler: guard.StampHandler()},
+		controllers.ApprovalsPath:  &admission.Webhook{Handler: guard.ValidateHandler()},
+		controllers.ActivitiesPath: &admission.Webhook{Handler: webhooks.ActivityHandler()},
+	} {
+		server.Register(path, op.drain.Handler(webhooks.LimitSize(handler)))
+	}
 	if err := op.mgr.Add(server); err != nil {
 		return fmt.Errorf("adding the webhooks: %w", err)
 	}
@@ -276,11 +284,12 @@ func (op *operator) addChecks(server *webhooks.Server) error {
 	if err := op.mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding health checks: %w", err)
 	}
-	if err := op.mgr.AddReadyzCheck("webhooks", server.Ready); err != nil {
-		return fmt.Errorf("adding health checks: %w", err)
-	}
-	if err := op.mgr.AddReadyzCheck("policies", op.registry.Ready); err != nil {
-		return fmt.Errorf("adding health checks: %w", err)
+	for name, check := range map[string]healthz.Checker{
+		"webhooks": server.Ready, "policies": op.registry.Ready, "shutdown": op.drain.Ready,
+	} {
+		if err := op.mgr.AddReadyzCheck(name, check); err != nil {
+			return fmt.Errorf("adding health checks: %w", err)
+		}
 	}
 	return nil
 }

@@ -41,6 +41,7 @@ func TestOptions(t *testing.T) {
 		"plain HTTP":               {args: []string{"--webhook-url", "http://127.0.0.1:1"}, wantErr: "must be https://HOST:PORT"},
 		"a path":                   {args: []string{"--webhook-url", "https://127.0.0.1:1/x"}, wantErr: "must be https://HOST:PORT"},
 		"too much log":             {args: []string{"--namespace", "n", "--log-level", "6"}, wantErr: "--log-level must be between 0 and 5"},
+		"ends before it is asked":  {args: []string{"--namespace", "n", "--shutdown-delay", "-1s"}, wantErr: "--shutdown-delay must not be negative"},
 		"an argument that is none": {args: []string{"serve"}, wantErr: "unknown command"},
 	}
 	for name, tc := range tests {

@@ -29,6 +29,8 @@ type options struct {
 	logLevel         int
 	// giveBackAfter and approvalRetention are more than zero.
 	giveBackAfter, approvalRetention time.Duration
+	// shutdownDelay is not negative.
+	shutdownDelay time.Duration
 }
 
 // defaultPort is where the webhook server listens inside of a cluster.
@@ -55,6 +57,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.DurationVar(&o.giveBackAfter, "give-back-after", 10*time.Minute,
 		"how long a creation under an approval, which never appeared, is waited for before its use is given back")
 	f.DurationVar(&o.approvalRetention, "approval-retention", 30*24*time.Hour, "how long an approval is kept after it has ended")
+	f.DurationVar(&o.shutdownDelay, "shutdown-delay", 0,
+		"how long the process goes on answering when it is asked to stop, while it says that it is not ready and others take over")
 	f.StringVar(&o.decisionLog, "decision-log", "-", `file to which decisions are appended, one JSON line each; "-" is standard output`)
 	f.IntVar(&o.logLevel, "log-level", 0, "verbosity of the log on standard error, 0 to 5")
 }
@@ -78,6 +82,9 @@ func (o *options) complete() error {
 	if o.giveBackAfter <= 0 || o.approvalRetention <= 0 {
 		return fmt.Errorf("--give-back-after and --approval-retention must be more than zero, not %s and %s",
 			o.giveBackAfter, o.approvalRetention)
+	}
+	if o.shutdownDelay < 0 {
+		return fmt.Errorf("--shutdown-delay must not be negative, not %s", o.shutdownDelay)
 	}
 	if o.logLevel < 0 || o.logLevel > 5 {
 		return fmt.Errorf("--log-level must be between 0 and 5, not %d", o.logLevel)
