@@ -61,6 +61,7 @@ func TestRefusedValues(t *testing.T) {
 		"replicas without election":      {args: []string{"--set", "replicas=2,leaderElection.enabled=false"}, want: "leaderElection.enabled must be true"},
 		"nobody's account":               {args: []string{"--set", "serviceAccount.create=false"}, want: "serviceAccount.name must be given"},
 		"Kubernetes before 1.34":         {args: []string{"--kube-version", "1.33.9"}, want: "chart requires kubeVersion"},
+		"no seats":                       {args: []string{"--set", "apiPriority.nominalConcurrencyShares=0"}, want: "nominalConcurrencyShares"},
 		"no owner":                       {args: []string{"--set", "extraArgs={--owner-cluster-role=}"}, want: "must not hold --owner-cluster-role="},
 		"another namespace":              {args: []string{"--set", "extraArgs={--namespace,other}"}, want: "extraArgs"},
 		"a log level twice":              {args: []string{"--set", "extraArgs={--log-level=3}"}, want: "must not hold --log-level=3"},
@@ -86,7 +87,7 @@ func TestRendered(t *testing.T) {
 		inArgs []string
 	}{
 		"as it is": {
-			kinds:  map[string]int{"PodDisruptionBudget": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 1, "ServiceAccount": 2},
+			kinds:  map[string]int{"PodDisruptionBudget": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 1, "ServiceAccount": 2, "FlowSchema": 1, "PriorityLevelConfiguration": 1},
 			image:  "countersign-dev/countersign:" + appVersion(t),
 			inArgs: []string{"--metrics-bind-address=:8080", "--leader-elect=true", "--owner-cluster-role=" + anchor, "--log-level=0"},
 		},
@@ -95,8 +96,8 @@ func TestRendered(t *testing.T) {
 			kinds: map[string]int{"PodDisruptionBudget": 1},
 		},
 		"nothing that can be left out": {
-			args:   []string{"--set", "metrics.enabled=false,cleanup.enabled=false,crds.install=false,serviceAccount.create=false,serviceAccount.name=mine"},
-			kinds:  map[string]int{"Service": 1, "Job": 0, "ServiceAccount": 0, "CustomResourceDefinition": 0},
+			args:   []string{"--set", "metrics.enabled=false,cleanup.enabled=false,apiPriority.enabled=false,crds.install=false,serviceAccount.create=false,serviceAccount.name=mine"},
+			kinds:  map[string]int{"Service": 1, "Job": 0, "ServiceAccount": 0, "CustomResourceDefinition": 0, "FlowSchema": 0, "PriorityLevelConfiguration": 0},
 			inArgs: []string{"--metrics-bind-address=0"},
 		},
 		"a tag": {args: []string{"--set", "image.tag=v9,image.repository=example.test/x"}, image: "example.test/x:v9"},
