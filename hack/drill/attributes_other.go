@@ -1,0 +1,9 @@
+//go:build !linux
+
+package main
+
+import "syscall"
+
+// attributes leave the operator in the process group of the demo: where the kernel does not kill it with its parent,
+// at least Ctrl-C reaches it.
+func attributes() *syscall.SysProcAttr { return nil }
