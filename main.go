@@ -11,6 +11,7 @@ import (
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
 	"go.uber.org/zap/zapcore"
+	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/discovery"
@@ -20,6 +21,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -67,6 +69,8 @@ type operator struct {
 	settler   *settlement.Settler
 	self      policy.Identity
 	drain     webhooks.Drain
+	// trust tells that the bundle of authorities in certs may have changed.
+	trust chan event.GenericEvent
 	// hashKey is nil until the key was read.
 	hashKey atomic.Pointer[action.Hasher]
 }
@@ -88,7 +92,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	if err != nil {
 		return err
 	}
-	op := &operator{options: o, mgr: mgr, certs: certificate.Dir(o.certDir), self: self,
+	op := &operator{options: o, mgr: mgr, certs: certificate.Dir(o.certDir), self: self, trust: make(chan event.GenericEvent, 1),
 		registry: registry.New(self, policy.Operator{Namespace: o.namespace, OwnerClusterRole: o.ownerClusterRole})}
 	if err := op.addCatalogue(); err != nil {
 		return err
@@ -141,7 +145,17 @@ func (op *operator) addCertificates() error {
 	if err != nil {
 		return fmt.Errorf("adding the certificate rotator: %w", err)
 	}
-	return (&controllers.CertificateReconciler{Client: op.mgr.GetClient(), Secret: secret, Dir: op.certs}).SetupWithManager(op.mgr)
+	return (&controllers.CertificateReconciler{
+		Client: op.mgr.GetClient(), Secret: secret, Dir: op.certs, Trust: op.trusted, Clock: op.clock,
+	}).SetupWithManager(op.mgr)
+}
+
+// trusted has the webhook configurations follow the bundle of authorities. What is under way already is enough.
+func (op *operator) trusted() {
+	select {
+	case op.trust <- event.GenericEvent{Object: &corev1.Secret{}}:
+	default:
+	}
 }
 
 // addCatalogue makes the catalogue of kinds, and what settles uses, for the controllers and the webhooks.
@@ -172,7 +186,7 @@ func (op *operator) addControllers() error {
 	}
 	if err := (&controllers.WebhookConfigurationReconciler{
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Registry: op.registry,
-		Endpoint: endpoint, CABundle: op.certs.CABundle, OwnerClusterRole: op.ownerClusterRole,
+		Endpoint: endpoint, CABundle: op.certs.CABundle, Trust: op.trust, OwnerClusterRole: op.ownerClusterRole,
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the webhook configuration controller: %w", err)
 	}

@@ -1,10 +1,14 @@
 package controllers
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -16,15 +20,35 @@ import (
 )
 
 // CertificateReconciler copies the certificates from their Secret into the directory that the webhook server
-// watches, and adds the installation's hash key to the Secret. It runs on every replica. Mounting the Secret
-// instead would delay every rotation by the kubelet's sync period.
+// watches, and adds to the Secret the installation's hash key, and a bundle of the authority and those before it. It runs on
+// every replica. Mounting the Secret instead would delay every rotation by the kubelet's sync period.
+//
+// A new authority is trusted before it is used: the bundle is stored in the webhook configurations, with the authority
+// before, and only then does a replica serve what the new one has signed. Replicas need not agree on when.
 type CertificateReconciler struct {
 	Client client.Client
 	// Secret holds the certificates; the rotator fills it.
 	Secret client.ObjectKey
 	// Dir receives the files.
 	Dir certificate.Dir
+	// Trust is told that the bundle in the directory may have changed. It must not block.
+	Trust func()
+	Clock clock.PassiveClock
+
+	// pending is the certificate that waits, since and trusted are when it was first seen, and first seen to be trusted.
+	pending        []byte
+	since, trusted time.Time
 }
+
+const (
+	// trustPause is how long it takes until every API server has heard of a webhook configuration that is stored, and a
+	// good deal more: each follows them by a watch.
+	trustPause = 5 * time.Second
+	// trustPatience is how long a process without any certificate waits for its authority to be trusted. It serves nobody
+	// meanwhile, and would for ever where nothing writes the configurations.
+	trustPatience = 30 * time.Second
+	trustPoll     = 200 * time.Millisecond
+)
 
 // Reconcile implements reconcile.Reconciler.
 func (r *CertificateReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
@@ -32,27 +56,108 @@ func (r *CertificateReconciler) Reconcile(ctx context.Context, req reconcile.Req
 	if err := r.Client.Get(ctx, req.NamespacedName, secret); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if len(secret.Data[certificate.CertFile]) == 0 {
+	if len(secret.Data[certificate.CertFile]) == 0 || len(secret.Data[certificate.CAFile]) == 0 {
 		return reconcile.Result{}, nil // the rotator's write comes back here
 	}
-	if len(secret.Data[certificate.HashKeyFile]) == 0 {
-		return reconcile.Result{}, r.addHashKey(ctx, secret)
+	bundle, err := certificate.Bundle(secret.Data[certificate.CAFile], secret.Data[certificate.BundleFile], r.Clock.Now())
+	if err != nil {
+		return reconcile.Result{}, err
 	}
-	return reconcile.Result{}, r.Dir.Write(secret.Data)
+	if len(secret.Data[certificate.HashKeyFile]) == 0 || !bytes.Equal(bundle, secret.Data[certificate.BundleFile]) {
+		return reconcile.Result{}, r.complete(ctx, secret, bundle)
+	}
+	if err := r.Dir.Write(map[string][]byte{
+		certificate.HashKeyFile: secret.Data[certificate.HashKeyFile], certificate.CAFile: bundle,
+	}); err != nil {
+		return reconcile.Result{}, err
+	}
+	r.Trust()
+	return r.serve(ctx, secret)
 }
 
-// addHashKey stores a new key once. Of several replicas the first one wins: the others' writes conflict.
-func (r *CertificateReconciler) addHashKey(ctx context.Context, secret *corev1.Secret) error {
-	key, err := certificate.NewHashKey()
-	if err != nil {
-		return err
-	}
+// complete stores the bundle, and a new hash key where there is none. Of several replicas the first one wins: the
+// others' writes conflict.
+func (r *CertificateReconciler) complete(ctx context.Context, secret *corev1.Secret, bundle []byte) error {
 	updated := secret.DeepCopy()
-	updated.Data[certificate.HashKeyFile] = key
+	updated.Data[certificate.BundleFile] = bundle
+	if len(secret.Data[certificate.HashKeyFile]) == 0 {
+		key, err := certificate.NewHashKey()
+		if err != nil {
+			return err
+		}
+		updated.Data[certificate.HashKeyFile] = key
+	}
 	if err := r.Client.Update(ctx, updated); err != nil {
-		return fmt.Errorf("adding the hash key to Secret %s: %w", r.Secret, err)
+		return fmt.Errorf("adding the hash key and the bundle of authorities to Secret %s: %w", r.Secret, err)
 	}
 	return nil
+}
+
+// serve has the webhook server serve the certificate of the Secret, once the API server trusts its authority.
+func (r *CertificateReconciler) serve(ctx context.Context, secret *corev1.Secret) (reconcile.Result, error) {
+	cert := secret.Data[certificate.CertFile]
+	serving, err := r.Dir.Serving()
+	if err != nil || bytes.Equal(serving, cert) {
+		return reconcile.Result{}, err
+	}
+	now := r.Clock.Now()
+	if !bytes.Equal(r.pending, cert) {
+		r.pending, r.since, r.trusted = cert, now, time.Time{}
+	}
+	configured, trusted, err := r.trust(ctx, secret.Data[certificate.CAFile])
+	switch {
+	case err != nil:
+		return reconcile.Result{}, err
+	case !configured:
+		// Nobody is sent here yet, so there is nobody to lose.
+	case serving == nil && (trusted || now.Sub(r.since) >= trustPatience):
+	case !trusted:
+		r.trusted = time.Time{}
+		return reconcile.Result{RequeueAfter: trustPoll}, nil
+	case r.trusted.IsZero():
+		r.trusted = now
+		return reconcile.Result{RequeueAfter: trustPause}, nil
+	case now.Sub(r.trusted) < trustPause:
+		return reconcile.Result{RequeueAfter: trustPause - now.Sub(r.trusted)}, nil
+	}
+	return reconcile.Result{}, r.Dir.Write(map[string][]byte{
+		certificate.KeyFile: secret.Data[certificate.KeyFile], certificate.CertFile: cert,
+	})
+}
+
+// trust says whether there are webhook configurations of the operator, and whether all of them hold an authority.
+func (r *CertificateReconciler) trust(ctx context.Context, authority []byte) (configured, trusted bool, err error) {
+	trusted = true
+	for name, stored := range map[string]client.Object{
+		ActionsConfiguration:   &admissionregistrationv1.ValidatingWebhookConfiguration{},
+		PoliciesConfiguration:  &admissionregistrationv1.ValidatingWebhookConfiguration{},
+		ApprovalsConfiguration: &admissionregistrationv1.MutatingWebhookConfiguration{},
+	} {
+		if err := r.Client.Get(ctx, client.ObjectKey{Name: name}, stored); client.IgnoreNotFound(err) != nil {
+			return false, false, fmt.Errorf("reading webhook configuration %s: %w", name, err)
+		}
+		for _, bundle := range bundlesOf(stored) {
+			configured = true
+			trusted = trusted && certificate.Holds(bundle, authority)
+		}
+	}
+	return configured, trusted, nil
+}
+
+// bundlesOf are what the entries of a webhook configuration have the API server trust.
+func bundlesOf(o client.Object) [][]byte {
+	var bundles [][]byte
+	switch hooks := hooksOf(o).(type) {
+	case []admissionregistrationv1.ValidatingWebhook:
+		for i := range hooks {
+			bundles = append(bundles, hooks[i].ClientConfig.CABundle)
+		}
+	case []admissionregistrationv1.MutatingWebhook:
+		for i := range hooks {
+			bundles = append(bundles, hooks[i].ClientConfig.CABundle)
+		}
+	}
+	return bundles
 }
 
 // SetupWithManager watches the one Secret.

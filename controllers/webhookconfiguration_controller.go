@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
@@ -40,6 +41,8 @@ type WebhookConfigurationReconciler struct {
 	// Endpoint is where the API server finds the operator, CABundle what it must trust there.
 	Endpoint Endpoint
 	CABundle func() ([]byte, error)
+	// Trust tells that CABundle may have changed; nil where it never does.
+	Trust <-chan event.GenericEvent
 	// OwnerClusterRole names the ClusterRole of the release that owns the configurations, so that they go when the
 	// release goes. Empty while the operator runs without a release.
 	OwnerClusterRole string
@@ -152,12 +155,26 @@ func (r *WebhookConfigurationReconciler) ownerReferences(ctx context.Context) ([
 // SetupWithManager watches the configurations and the registry.
 func (r *WebhookConfigurationReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	names := []string{ActionsConfiguration, PoliciesConfiguration, ApprovalsConfiguration}
-	return ctrl.NewControllerManagedBy(mgr).
+	b := ctrl.NewControllerManagedBy(mgr)
+	if r.Trust != nil {
+		b.WatchesRawSource(source.Channel(r.Trust, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+			return requestsFor(names)
+		})))
+	}
+	return b.
 		Named("webhookconfiguration").
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, &handler.EnqueueRequestForObject{}).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, &handler.EnqueueRequestForObject{}).
 		WatchesRawSource(registryUpdates(r.Registry, func([]string) []string { return names })).
 		Complete(r)
+}
+
+func requestsFor(names []string) []reconcile.Request {
+	requests := make([]reconcile.Request, len(names))
+	for i, name := range names {
+		requests[i] = reconcile.Request{NamespacedName: types.NamespacedName{Name: name}}
+	}
+	return requests
 }
 
 // registryUpdates is a source of the names that f makes of every change of the registry.

@@ -21,8 +21,10 @@ const (
 	// CertFile and KeyFile are the serving certificate and its key, in PEM.
 	CertFile = "tls.crt"
 	KeyFile  = "tls.key"
-	// CAFile is what the API server must trust, in PEM.
+	// CAFile is what the API server must trust, in PEM. In the Secret it is the current authority alone.
 	CAFile = "ca.crt"
+	// BundleFile is a key of the Secret only: the current authority and those before it, in PEM.
+	BundleFile = "ca-bundle.crt"
 	// HashKeyFile is the key of the installation under which secret values enter the hashes of actions.
 	HashKeyFile = "hash.key"
 )
@@ -96,15 +98,31 @@ func (d Dir) publish(files map[string][]byte) error {
 // madeLink points to the set of files that this package made.
 const madeLink = "made"
 
-// Write puts files into the directory, each of them replaced in one step. The key comes before the certificate, so
-// that whoever watches the certificate finds its key.
+// Write puts those files into the directory that are given, each of them replaced in one step. The key comes before the
+// certificate, so that whoever watches the certificate finds its key.
 func (d Dir) Write(files map[string][]byte) error {
 	for _, name := range []string{HashKeyFile, CAFile, KeyFile, CertFile} {
-		if err := d.write(name, files[name]); err != nil {
+		content, given := files[name]
+		if !given {
+			continue
+		}
+		if err := d.write(name, content); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Serving is the certificate that is served, in PEM; nil before there is one.
+func (d Dir) Serving() ([]byte, error) {
+	cert, err := os.ReadFile(filepath.Join(string(d), CertFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the certificate: %w", err)
+	}
+	return cert, nil
 }
 
 func (d Dir) write(name string, content []byte) error {
