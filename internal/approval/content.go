@@ -1,15 +1,15 @@
 package approval
 
 import (
-	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
-	"github.com/countersign-dev/countersign/internal/naming"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // hidden is what stands for a secret value, hiddenBefore and hiddenAfter for one that changes.
@@ -132,15 +132,38 @@ func marked(shown any, as string) any {
 	return shown
 }
 
-// printable makes a line safe to show: what cannot be seen, or turns the direction of text, is written as an escape.
-func printable(line string) string {
-	var b strings.Builder
-	for _, r := range naming.Cut(line, maxLine) {
-		if strconv.IsPrint(r) {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, `\u%04x`, r)
+// showable is a copy of content in which what cannot be seen is an escape already, but for the ends of lines. YAML holds
+// few such characters: with one of the others in it nothing of an object could be shown.
+func showable(v any) any {
+	switch v := v.(type) {
+	case string:
+		lines := strings.Split(v, "\n")
+		for i, line := range lines {
+			lines[i] = legible.Escape(line)
 		}
+		return strings.Join(lines, "\n")
+	case map[string]any:
+		object := make(map[string]any, len(v))
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			shown := legible.Escape(key)
+			for taken(object, shown) { // another key looks like the escape of this one
+				shown += " (another)"
+			}
+			object[shown] = showable(v[key])
+		}
+		return object
+	case []any:
+		list := make([]any, len(v))
+		for i, element := range v {
+			list[i] = showable(element)
+		}
+		return list
+	default:
+		return v
 	}
-	return b.String()
+}
+
+func taken(object map[string]any, key string) bool {
+	_, is := object[key]
+	return is
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 const (
@@ -79,14 +80,17 @@ func deleteOptions(d *action.DeleteOptions) string {
 	return text
 }
 
+// notShown stands for content that YAML cannot hold.
+const notShown = "(cannot be shown)"
+
 // yamlLines writes content as YAML, sorted by key.
 func yamlLines(content map[string]any) []string {
 	if content == nil {
 		return nil
 	}
-	text, err := yaml.Marshal(content)
+	text, err := yaml.Marshal(showable(content))
 	if err != nil {
-		return []string{"(cannot be shown)"}
+		return []string{notShown}
 	}
 	return strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
 }
@@ -142,7 +146,7 @@ func bounded(lines []string) string {
 	const note = "# %d more lines"
 	var b strings.Builder
 	for i, line := range lines {
-		line = printable(line)
+		line = legible.Line(line, maxLine)
 		last := fmt.Sprintf(note, len(lines)-i)
 		if b.Len()+len(line)+1+len(last)+1 > maxDiff {
 			b.WriteString(last + "\n")

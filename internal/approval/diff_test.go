@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"unicode"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 func TestDiffsReadWell(t *testing.T) {
@@ -59,7 +59,7 @@ func checkShowable(t *testing.T, diff string) {
 		t.Errorf("%d bytes, or a secret:\n%s", len(diff), diff)
 	}
 	for _, r := range diff {
-		if r != '\n' && !unicode.IsPrint(r) {
+		if r != '\n' && !legible.Visible(r) {
 			t.Errorf("%U can play tricks on a terminal", r)
 		}
 	}
@@ -109,6 +109,7 @@ func TestDiffOfLargeObjects(t *testing.T) {
 func FuzzDiff(f *testing.F) {
 	f.Add("spec", "a", "b\nc", "canary\x1b")
 	f.Add("status", "***", "*** (after)", "\u202e")
+	f.Add("a\ufeff", "\u009b", "\x00\x7f", "\U000e0041")
 	f.Fuzz(func(t *testing.T, field, before, after, name string) {
 		content := func(v string) map[string]any {
 			return map[string]any{field: v, "list": []any{v, map[string]any{"name": name, "env": []any{map[string]any{"name": name, "value": "canary" + v}}}}}
@@ -119,6 +120,9 @@ func FuzzDiff(f *testing.F) {
 			got = strings.ReplaceAll(got, "canary", "")
 		}
 		checkShowable(t, got)
+		if strings.Contains(got, notShown) && !strings.Contains(before+after+name+field, notShown) {
+			t.Errorf("it hides everything:\n%s", got)
+		}
 	})
 }
 
