@@ -33,6 +33,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/certificate"
 	"github.com/countersign-dev/countersign/internal/history"
 	"github.com/countersign-dev/countersign/internal/intake"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
 	"github.com/countersign-dev/countersign/internal/settlement"
@@ -78,7 +79,7 @@ type operator struct {
 // serve runs the operator.
 func serve(ctx context.Context, o options, decisions io.Writer) error {
 	level := zapcore.Level(-o.logLevel) //nolint:gosec // complete bounds it to 0..5
-	ctrl.SetLogger(zap.New(zap.WriteTo(os.Stderr), zap.Level(level)))
+	ctrl.SetLogger(zap.New(zap.WriteTo(legible.Writer{Out: os.Stderr}), zap.Level(level)))
 	klog.SetLogger(ctrl.Log) // client-go logs through klog
 	config, err := restConfig(o.kubeconfig)
 	if err != nil {

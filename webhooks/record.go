@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
@@ -126,9 +127,10 @@ func (r *Recorder) Record(v *verdict) error {
 	if err != nil {
 		return fmt.Errorf("encoding decision: %w", err)
 	}
+	line = append(legible.JSON(make([]byte, 0, len(line)+1), line), '\n')
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.out.Write(append(line, '\n')); err != nil {
+	if _, err := r.out.Write(line); err != nil {
 		return fmt.Errorf("writing decision: %w", err)
 	}
 	return nil

@@ -11,6 +11,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/intake"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
@@ -43,7 +44,7 @@ func causes(d *policy.Decision) []metav1.StatusCause {
 	list := make([]metav1.StatusCause, len(d.Obstacles))
 	for i := range d.Obstacles {
 		o := &d.Obstacles[i]
-		list[i] = metav1.StatusCause{Type: metav1.CauseType(o.Reason), Message: o.Detail, Field: strings.Join(o.Fields, ",")}
+		list[i] = metav1.StatusCause{Type: metav1.CauseType(o.Reason), Message: legible.Escape(o.Detail), Field: legible.Escape(strings.Join(o.Fields, ","))}
 	}
 	return list
 }

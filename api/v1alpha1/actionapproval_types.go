@@ -59,8 +59,8 @@ type ActionApprovalSpec struct {
 	// requester is who asks, as the API server authenticated them.
 	// +required
 	Requester Requester `json:"requester,omitzero"`
-	// justification is in the requester's own words. Only the requester may write it, and only before the
-	// first decision.
+	// justification is in the requester's own words, which nobody has checked: decide by the changes and the
+	// diff. Only the requester may write it, and only before the first decision.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512

@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // writer writes canonical JSON: sorted keys, no space, numbers by their literal, and no escapes but those of quotes,
@@ -147,7 +149,7 @@ func (w *writer) readable(s string) {
 		switch {
 		case r == '"' || r == '\\':
 			w.buf = append(w.buf, '\\', byte(r))
-		case strconv.IsPrint(r):
+		case legible.Visible(r):
 			w.buf = utf8.AppendRune(w.buf, r)
 		case r < 0x10000:
 			w.buf = fmt.Appendf(w.buf, `\u%04x`, r)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // Path is a place in an object: typed segments, never a rendered string, so that a dot or a bracket within a key means
@@ -69,7 +71,7 @@ func (s Segment) render(b *strings.Builder) {
 func renderField(b *strings.Builder, name string) {
 	switch {
 	case !bare(name):
-		b.WriteString("[" + strconv.Quote(name) + "]")
+		b.WriteString("[" + legible.Quote(name) + "]")
 	case b.Len() == 0:
 		b.WriteString(name)
 	default:
@@ -84,7 +86,7 @@ func renderKeyValue(v any) string {
 		if _, isString := bareValue(v).(string); isString && bareKeyValue(v) {
 			return v
 		}
-		return strconv.Quote(v)
+		return legible.Quote(v)
 	case json.Number:
 		return v.String()
 	default:
@@ -96,7 +98,7 @@ func quoteUnlessBare(s string) string {
 	if bare(s) {
 		return s
 	}
-	return strconv.Quote(s)
+	return legible.Quote(s)
 }
 
 // bare says whether a name stands in a path without quotes.

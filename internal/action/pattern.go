@@ -4,8 +4,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // Pattern is a set of paths, as policies write it: spec.template.spec.containers[*].image, [name=web],
@@ -146,7 +147,7 @@ func (s patternSegment) render(b *strings.Builder) {
 
 func (k patternKey) renderValue() string {
 	if k.quoted || !bareKeyValue(k.value) {
-		return strconv.Quote(k.value)
+		return legible.Quote(k.value)
 	}
 	return k.value
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/naming"
 )
 
@@ -27,7 +28,7 @@ func Name(username string) string {
 func summarise(username string, last *v1alpha1.AdmittedAction) *v1alpha1.ActivitySummary {
 	deed, target := naming.Deed(string(last.Operation), last.Resource, last.Subresource, last.Name)
 	s := &v1alpha1.ActivitySummary{
-		Agent: naming.Cut(naming.Short(username), 320), Action: naming.Cut(deed, 63), Target: naming.Cut(target, 400),
+		Agent: legible.Line(naming.Short(username), 320), Action: legible.Line(deed, 63), Target: legible.Line(target, 400),
 		Namespace: last.Namespace,
 	}
 	_, s.Task, _ = strings.Cut(last.Task, "/")

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // check refuses what nobody could grant, or what everybody could use.
@@ -50,6 +51,11 @@ func (r *Request) checkPolicies() error {
 
 // bindable says what a requester lacks whom an approval can be bound to: empty never binds.
 func bindable(r v1alpha1.Requester, to v1alpha1.Binding) error {
+	for _, text := range []string{r.Username, r.UID, r.PodName, r.PodUID, r.CredentialID} {
+		if c, found := legible.Hidden(text); found {
+			return fmt.Errorf("the requester's name or credential holds characters that cannot be seen, such as %U", c)
+		}
+	}
 	switch {
 	case r.Username == "":
 		return errors.New("the requester has no user name")

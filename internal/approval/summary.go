@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/naming"
 )
 
@@ -15,11 +16,12 @@ const expiryFormat = "Mon 15:04Z"
 
 // summarise says in short who asks for what, for tables. An approval that has ended shows no time at which it would.
 func summarise(spec *v1alpha1.ActionApprovalSpec, state State, expires time.Time) *v1alpha1.ApprovalSummary {
-	s := &v1alpha1.ApprovalSummary{Requester: naming.Short(spec.Requester.Username), Reasons: kindsOf(spec.Reasons)}
+	s := &v1alpha1.ApprovalSummary{Requester: legible.Line(naming.Short(spec.Requester.Username), maxRequester), Reasons: kindsOf(spec.Reasons)}
 	switch {
 	case spec.Action != nil:
 		asked := spec.Action
 		s.Action, s.Target = naming.Deed(string(asked.Operation), asked.Resource, asked.Subresource, asked.Name)
+		s.Target = legible.Line(s.Target, maxTarget)
 	case spec.Task != nil:
 		s.Action, s.Target = "run", "task/"+spec.Task.Name
 	}
@@ -40,5 +42,7 @@ func kindsOf(reasons []v1alpha1.ApprovalReason) string {
 	return naming.Cut(strings.Join(kinds, ","), maxKinds)
 }
 
-// maxKinds bounds a list of kinds.
-const maxKinds = 1024
+const (
+	// maxKinds bounds a list of kinds, maxRequester and maxTarget what names somebody or something.
+	maxKinds, maxRequester, maxTarget = 1024, 320, 400
+)

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"slices"
 	"time"
-	"unicode"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // maxDecisions is how many verdicts are recorded. The last place is kept for the one that ends it.
@@ -96,15 +96,15 @@ func (v *judge) justification() {
 // what stands there. The schema refuses control characters.
 func (v *judge) legible(text string, at *field.Path) {
 	for _, r := range text {
-		if unicode.In(r, unicode.Cf, unicode.Zl, unicode.Zp) && r != zeroWidthJoiner && r != zeroWidthNonJoiner {
+		if _, hidden := legible.Hidden(string(r)); hidden && !slices.Contains(joiners, r) {
 			v.forbid(at, "no invisible characters such as %U", r)
 			return
 		}
 	}
 }
 
-// Some scripts and emoji need these.
-const zeroWidthJoiner, zeroWidthNonJoiner = '\u200d', '\u200c'
+// joiners are what some scripts and emoji need: U+200C and U+200D, and U+FE0F, which makes a sign an emoji.
+var joiners = []rune{'\u200c', '\u200d', '\ufe0f'}
 
 // decisions allows one new verdict, the caller's, after those that stood there.
 func (v *judge) decisions() {
@@ -142,6 +142,11 @@ func (v *judge) decision(d *v1alpha1.RecordedDecision, at *field.Path) {
 	}
 	if off := v.now.Sub(d.Time.Time).Abs(); off > v.tolerance {
 		v.forbid(at.Child("time"), "%s away from the time of the server", off)
+	}
+	for _, text := range []string{v.caller.Username, v.caller.UID, v.caller.CredentialID} {
+		if r, found := legible.Hidden(text); found {
+			v.forbid(at.Child("approver"), "the approver's name would be shown to others and holds characters that cannot be seen, such as %U", r)
+		}
 	}
 	if err := v.caller.mayDecide(&v.old.Spec); err != nil {
 		v.forbid(at.Child("verdict"), "%v", err)

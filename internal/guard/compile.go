@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // How long expressions may be, in characters, as the schema has it.
@@ -197,13 +198,5 @@ const maxIssue = 240
 
 func issueText(message string) string {
 	message = strings.ReplaceAll(strings.Join(strings.Fields(message), " "), " (in container '')", "")
-	return cut(message, maxIssue)
-}
-
-// cut shortens a text to so many characters.
-func cut(s string, most int) string {
-	if utf8.RuneCountInString(s) <= most {
-		return s
-	}
-	return string([]rune(s)[:most-1]) + "…"
+	return legible.Line(message, maxIssue)
 }

@@ -8,6 +8,8 @@ import (
 	"github.com/google/cel-go/common/types"
 	"github.com/google/cel-go/common/types/ref"
 	"github.com/google/cel-go/interpreter"
+
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 const (
@@ -128,13 +130,10 @@ func (p *program) run(v *variables) (value ref.Val, err error) {
 
 // oneLine makes text safe to show: one line of printable characters, shortened.
 func oneLine(s string, most int) string {
-	return cut(strings.Map(func(r rune) rune {
-		switch {
-		case unicode.IsPrint(r):
-			return r
-		case unicode.IsSpace(r):
+	return legible.Line(strings.Map(func(r rune) rune {
+		if unicode.IsSpace(r) {
 			return ' '
 		}
-		return '?'
+		return r
 	}, s), most)
 }

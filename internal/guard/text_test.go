@@ -165,7 +165,7 @@ func TestMessages(t *testing.T) {
 		"it fails":           {scaled, `false`, `string(object.spec.nothing)`, "failed expression: false"},
 		"it is empty":        {scaled, `false`, `' '`, "failed expression: false"},
 		"several lines":      {scaled, `false`, `'a\nb'`, "failed expression: false"},
-		"control characters": {scaled, `false`, `'a\u001b[31mb\u202ec'`, "a?[31mb?c"},
+		"control characters": {scaled, `false`, `'a\u001b[31mb\u202ec'`, `a\u001b[31mb\u202ec`},
 		"a long text":        {scaled, `false`, `'` + strings.Repeat("é", 400) + `'`, strings.Repeat("é", maxMessage-1) + "…"},
 		"too much":           {scaled, `false`, `string(lists.range(1000000).filter(a, a > 0).size())`, "failed expression: false"},
 		"secret data":        {secret, `object.data.password == 'b25l'`, `'it was ' + oldObject.data.password + ', is ' + object.data.password`, "it was ***, is ***"},

@@ -6,6 +6,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // defaultAccounts are as whom pods run that name nobody. Whoever may run new pods has the power of that account anyway.
@@ -55,7 +56,7 @@ func (s *scope) coversRunning(accounts, before []string) *miss {
 	for _, account := range accounts {
 		if !slices.Contains(allowed, account) {
 			return &miss{rank: rankAccount, reason: ServiceAccountOutOfScope,
-				subject: "service account " + printable(account, maxItem) + " is", allowed: list(allowed)}
+				subject: "service account " + legible.Line(account, maxItem) + " is", allowed: list(allowed)}
 		}
 	}
 	return nil

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // rank says how far an action got through the scope of a task; the task it got furthest through is the nearest.
@@ -232,7 +233,7 @@ func list(items []string) string {
 	shown := items[:min(len(items), maxListed)]
 	texts := make([]string, len(shown), len(shown)+1)
 	for i, item := range shown {
-		texts[i] = printable(item, maxItem)
+		texts[i] = legible.Line(item, maxItem)
 	}
 	if more := len(items) - len(shown); more > 0 {
 		texts = append(texts, "and "+itoa(more)+" more")

@@ -6,6 +6,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // Decide says what becomes of an action. It is a pure function of the set and the input.
@@ -39,6 +40,11 @@ func (s *Set) shadow(in Input, c candidates, p *Policy, d *Decision) {
 func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
 	d := Decision{Outcome: Allow, Governed: governed}
 	if !governed || in.Action.Empty() {
+		return d
+	}
+	if why := illegible(&in.Action.Actor); why != "" {
+		d.Obstacles = []Obstacle{{Reason: RequestUnreadable, Verdict: v1alpha1.Deny, Detail: why}}
+		d.Outcome = Deny
 		return d
 	}
 	if why := s.reserved(&in); why != "" {
@@ -101,7 +107,7 @@ func (p *Policy) restrict(in Input, obstacles []Obstacle) []Obstacle {
 	if p.broken != "" {
 		obstacles = append(obstacles, Obstacle{
 			Reason: PolicyInvalid, Verdict: v1alpha1.Deny, Policy: p.Name,
-			Detail: "policy " + p.Name + " cannot judge this: " + printable(p.broken, maxDetail),
+			Detail: "policy " + p.Name + " cannot judge this: " + legible.Line(p.broken, maxDetail),
 		})
 	}
 	for i := range p.timing.freezes {

@@ -6,6 +6,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/activity"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // Outcome is what becomes of an action. The zero value is none: whoever reads it must refuse.
@@ -59,7 +60,7 @@ const (
 	NotReady Reason = "NotReady"
 	// VersionNotPreferred means that the object came in a version other than the one in which paths are written.
 	VersionNotPreferred Reason = "VersionNotPreferred"
-	// RequestUnreadable means that the request cannot be decoded or is too large.
+	// RequestUnreadable means that the request cannot be decoded or is too large, or that the agent's name cannot be seen.
 	RequestUnreadable Reason = "RequestUnreadable"
 	// TargetUnknown means that the object or kind that the action is about cannot be read.
 	TargetUnknown Reason = "TargetUnknown"
@@ -176,7 +177,7 @@ type Shadow struct {
 func Failure(reason Reason, detail string) Decision {
 	return Decision{
 		Outcome: Deny, Governed: true,
-		Obstacles: []Obstacle{{Reason: reason, Verdict: v1alpha1.Deny, Detail: printable(detail, maxDetail)}},
+		Obstacles: []Obstacle{{Reason: reason, Verdict: v1alpha1.Deny, Detail: legible.Line(detail, maxDetail)}},
 	}
 }
 

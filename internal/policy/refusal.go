@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // Headline says who may not do what: "ci/deploy-bot may not update deployment shop/web".
@@ -18,14 +19,14 @@ func Headline(a *action.Action) string {
 // be empty.
 func Refusal(headline string, d *Decision, hash string) string {
 	var b strings.Builder
-	b.WriteString(headline)
+	b.WriteString(legible.Escape(headline))
 	if slices.ContainsFunc(d.Obstacles, func(o Obstacle) bool { return o.isTime() }) {
 		b.WriteString(" now")
 	}
 	for i := range d.Obstacles {
-		b.WriteString("\n  - " + d.Obstacles[i].Detail)
+		b.WriteString("\n  - " + legible.Escape(d.Obstacles[i].Detail))
 	}
-	b.WriteString("\nnext: " + d.next())
+	b.WriteString("\nnext: " + legible.Escape(d.next()))
 	b.WriteString("\n" + d.tail(hash))
 	return b.String()
 }
@@ -120,11 +121,11 @@ const maxWarning = 120
 func (s *Shadow) Warnings() []string {
 	prefix := "policy " + s.Policy + " would refuse this: "
 	if s.Decision.Outcome == Allow {
-		return []string{printable("policy "+s.Policy+" would allow this", maxWarning)}
+		return []string{legible.Line("policy "+s.Policy+" would allow this", maxWarning)}
 	}
 	warnings := make([]string, len(s.Decision.Obstacles))
 	for i := range s.Decision.Obstacles {
-		warnings[i] = printable(prefix+s.Decision.Obstacles[i].Detail, maxWarning)
+		warnings[i] = legible.Line(prefix+s.Decision.Obstacles[i].Detail, maxWarning)
 	}
 	return warnings
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // Groups of the API that reserved actions are about.
@@ -53,7 +54,7 @@ func (s *Set) reserved(in *Input) string {
 			continue
 		}
 		if why := c.why(s, in); why != "" {
-			return printable(why, maxDetail)
+			return legible.Line(why, maxDetail)
 		}
 	}
 	return ""

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/window"
 )
 
@@ -75,7 +76,7 @@ func (t *timing) describe(s *State, now time.Time) {
 			s.Window, s.Active = v1alpha1.WindowFrozen, append(s.Active, f.names...)
 			s.Reason = "frozen by " + list(s.Active)
 			if f.reason != "" {
-				s.Reason += ": " + printable(f.reason, maxDetail)
+				s.Reason += ": " + legible.Line(f.reason, maxDetail)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // Run is one run of a task: up to MaxActions actions in one namespace.
@@ -50,7 +51,7 @@ func (s *Set) Terms(policyName, taskName string, at Place) (Consent, error) {
 	if p == nil || !s.names(p, at.Actor) {
 		// Whether there is a policy for somebody else is none of the actor's business.
 		return Consent{}, fmt.Errorf("no policy %s names %s: %s",
-			printable(policyName, maxItem), Who(at.Actor.Username), s.runsOf(at))
+			legible.Line(policyName, maxItem), Who(at.Actor.Username), s.runsOf(at))
 	}
 	t := p.task(taskName)
 	if why := p.noRun(t, taskName, at); why != "" {
@@ -81,13 +82,13 @@ func (p *Policy) noRun(t *task, name string, at Place) string {
 	case p.Enforcement != v1alpha1.Enforce:
 		return "policy " + p.Name + " is not enforced, so it needs no consent"
 	case p.broken != "":
-		return "policy " + p.Name + " cannot judge: " + printable(p.broken, maxDetail)
+		return "policy " + p.Name + " cannot judge: " + legible.Line(p.broken, maxDetail)
 	case t == nil:
-		return "policy " + p.Name + " has no task " + printable(name, maxItem)
+		return "policy " + p.Name + " has no task " + legible.Line(name, maxItem)
 	case t.maxActions < 1:
 		return "task " + t.name + " (policy " + p.Name + ") takes consent to single actions only, which is asked for when they are refused"
 	case !p.governs.holdsIn(at) || !t.scope.namespaceless() && !t.scope.inNamespace(at.Namespace, at.NamespaceLabels):
-		return "task " + t.name + " (policy " + p.Name + ") does not cover namespace " + printable(at.Namespace, maxItem)
+		return "task " + t.name + " (policy " + p.Name + ") does not cover namespace " + legible.Line(at.Namespace, maxItem)
 	default:
 		return ""
 	}

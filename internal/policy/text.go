@@ -3,10 +3,10 @@ package policy
 import (
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // maxDetail bounds free text within a message, in characters.
@@ -14,27 +14,25 @@ const maxDetail = 400
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// printable makes text safe to show on a terminal and to keep on one line: control, format and bidirectional
-// characters become "?", and what is longer than most characters is cut.
-func printable(s string, most int) string {
-	clean := strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
+// illegible says why nobody could tell by its name who the agent is, or is empty. What people decide about, and what is
+// kept of it, names the agent as the API server knows it, byte by byte: so it must be seen as it is.
+func illegible(who *action.Actor) string {
+	for _, part := range []struct{ what, text string }{
+		{"user name", who.Username}, {"UID", who.UID}, {"credential's ID", who.CredentialID}, {"pod's name", who.PodName}, {"pod's UID", who.PodUID},
+	} {
+		if _, found := legible.Hidden(part.text); found {
+			return "the " + part.what + " of this agent holds characters that cannot be seen: " + legible.Line(part.text, maxItem)
 		}
-		return '?'
-	}, s)
-	if runes := []rune(clean); len(runes) > most {
-		return string(runes[:most-1]) + "…"
 	}
-	return clean
+	return ""
 }
 
 // Who names an actor for people: namespace/name for a service account, the user name for others.
 func Who(username string) string {
 	if namespace, name, ok := splitServiceAccount(username); ok {
-		return printable(namespace+"/"+name, maxItem)
+		return legible.Line(namespace+"/"+name, maxItem)
 	}
-	return printable(username, maxItem)
+	return legible.Line(username, maxItem)
 }
 
 // what names an action without the actor: "update deployment shop/web".
@@ -53,7 +51,7 @@ func target(a *action.Action) string {
 	if a.Namespaced {
 		name = a.Namespace + "/" + name
 	}
-	return printable(name, 2*maxItem)
+	return legible.Line(name, 2*maxItem)
 }
 
 // connectVerbs are the words for the subresources to which clients connect.
@@ -70,7 +68,7 @@ func verb(a *action.Action) string {
 		v = "connect to"
 	}
 	if a.Subresource != "" {
-		return v + " " + printable(a.Subresource, maxItem) + " of"
+		return v + " " + legible.Line(a.Subresource, maxItem) + " of"
 	}
 	return v
 }
@@ -84,5 +82,5 @@ func Raw(r *action.Request) string {
 	if r.Namespace != "" {
 		name = r.Namespace + "/" + name
 	}
-	return printable(strings.TrimSpace(strings.ToLower(string(r.Operation))+" "+resource+" "+name), maxDetail)
+	return legible.Line(strings.TrimSpace(strings.ToLower(string(r.Operation))+" "+resource+" "+name), maxDetail)
 }

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/window"
 )
 
@@ -122,7 +123,7 @@ func (g *gate) frozen(policy string, now time.Time) Obstacle {
 	o := Obstacle{Reason: FreezeActive, Verdict: g.verdict, Policy: policy, Name: g.names[0], requirements: g.requirements}
 	o.Detail = "frozen by " + o.Name + " (policy " + policy + ")"
 	if g.reason != "" {
-		o.Detail += ", " + printable(g.reason, maxDetail)
+		o.Detail += ", " + legible.Line(g.reason, maxDetail)
 	}
 	if at, ok := g.calendar.NextOpen(now); ok {
 		o.OpensAt = at
