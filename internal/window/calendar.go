@@ -90,6 +90,28 @@ func (c *Calendar) NextClose(t time.Time) (time.Time, bool) {
 	return find(opened, limit, false, []*Calendar{c})
 }
 
+// OpenThrough says whether the calendar is open at one instant and at every later one up to another, which is part of it.
+// Where the other is earlier, only the first counts. So windows that overlap or adjoin are one opening.
+func (c *Calendar) OpenThrough(from, to time.Time) bool {
+	if !c.Open(from) {
+		return false
+	}
+	_, closes := find(from, to.Add(1), false, []*Calendar{c})
+	return !closes
+}
+
+// OpenDuring says whether the calendar is open at some instant from one on and before another.
+func (c *Calendar) OpenDuring(from, to time.Time) bool {
+	if !from.Before(to) {
+		return false
+	}
+	if c.Open(from) {
+		return true
+	}
+	_, opens := find(from, to, true, []*Calendar{c})
+	return opens
+}
+
 // NextAllOpen is the earliest instant from t on at which all the calendars are open, in the zone of the first
 // one's windows. It is t itself where they are open already, and false where there is none within the Horizon.
 func NextAllOpen(t time.Time, calendars ...*Calendar) (time.Time, bool) {

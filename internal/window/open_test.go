@@ -240,3 +240,39 @@ func TestScheduleNotCompiled(t *testing.T) {
 		})
 	}
 }
+
+func TestOpenThrough(t *testing.T) {
+	nights := weekly(on("Mon", "Tue"), "22:00", "06:00")
+	for name, tc := range map[string]struct {
+		zone     string
+		windows  []v1alpha1.Window
+		from, to string
+		want     bool
+	}{
+		"within one night":         {"Europe/Berlin", []v1alpha1.Window{nights}, "2026-11-23T22:00:00+01:00", "2026-11-24T05:59:59+01:00", true},
+		"up to its end":            {"Europe/Berlin", []v1alpha1.Window{nights}, "2026-11-23T22:00:00+01:00", "2026-11-24T06:00:00+01:00", false},
+		"into the next one":        {"Europe/Berlin", []v1alpha1.Window{nights}, "2026-11-23T22:00:00+01:00", "2026-11-24T23:00:00+01:00", false},
+		"from before":              {"Europe/Berlin", []v1alpha1.Window{nights}, "2026-11-23T21:59:59+01:00", "2026-11-23T23:00:00+01:00", false},
+		"one that is over already": {"Europe/Berlin", []v1alpha1.Window{nights}, "2026-11-23T23:00:00+01:00", "2026-11-23T12:00:00+01:00", true},
+		"over two that adjoin": {"Europe/Berlin", []v1alpha1.Window{nights, weekly(on("Tue"), "06:00", "09:00")},
+			"2026-11-23T23:00:00+01:00", "2026-11-24T08:59:00+01:00", true},
+		"over two that overlap": {"Europe/Berlin", []v1alpha1.Window{nights, weekly(on("Tue"), "05:00", "09:00")},
+			"2026-11-23T23:00:00+01:00", "2026-11-24T08:59:00+01:00", true},
+		"over the hour that is skipped": {"Europe/Berlin", []v1alpha1.Window{weekly(on("Sun"), "01:00", "04:00")},
+			"2027-03-28T01:59:59+01:00", "2027-03-28T03:59:59+02:00", true},
+		"over the hour that comes twice": {"Europe/Berlin", []v1alpha1.Window{weekly(on("Sun"), "01:00", "04:00")},
+			"2027-10-31T02:30:00+02:00", "2027-10-31T02:30:00+01:00", true},
+		"closed by the clock going back": {"Europe/Berlin", []v1alpha1.Window{weekly(on("Sun"), "02:30", "04:00")},
+			"2027-10-31T02:30:00+02:00", "2027-10-31T02:30:00+01:00", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := allow(t, tc.zone, tc.windows...)
+			if got := c.OpenThrough(instant(tc.from), instant(tc.to)); got != tc.want {
+				t.Errorf("%t, want %t", got, tc.want)
+			}
+		})
+	}
+	if (*Calendar)(nil).OpenThrough(instant("2026-11-23T22:00:00Z"), instant("2026-11-23T22:00:00Z")) {
+		t.Error("no calendar is open")
+	}
+}

@@ -162,6 +162,39 @@ func TestNextAgreesAroundZoneChanges(t *testing.T) {
 	}
 }
 
+// checkSpan compares OpenThrough and OpenDuring with the scanned changes.
+func (p *plan) checkSpan(t *testing.T, changes []change, u, v time.Time) {
+	t.Helper()
+	closes, found := nextAfter(changes, u, false)
+	if want := p.open(u) && (!found || closes.After(v)); p.calendar.OpenThrough(u, v) != want {
+		t.Fatalf("%s: open from %v through %v: %t, want %t", p, u, v, !want, want)
+	}
+	opens, found := nextAfter(changes, u, true)
+	if want := u.Before(v) && (p.open(u) || found && opens.Before(v)); p.calendar.OpenDuring(u, v) != want {
+		t.Fatalf("%s: open from %v until %v: %t, want %t", p, u, v, !want, want)
+	}
+}
+
+// TestSpansAgreeWithScan looks at spans that begin and end at random, and around what changes.
+func TestSpansAgreeWithScan(t *testing.T) {
+	r := newRand(t)
+	for range rounds(40, 2000) {
+		from := pick(r, instant("2026-03-26T00:00:00Z"), instant("2026-10-22T00:00:00Z"), instant("2026-06-01T00:00:00Z"))
+		to := from.AddDate(0, 0, 7)
+		p := newPlan(t, pick(r, zonesOfInterest...), randomWindows(r, from, to, 0, 3), randomWindows(r, from, to, 0, 1), from, to)
+		changes := p.scan(t, from, to)
+		near := func() time.Time { // an end of an opening, or anything
+			if c := pick(r, changes...); r.IntN(2) == 0 && c.at.After(from) {
+				return c.at.Add(time.Duration(r.IntN(3) - 1))
+			}
+			return randomInstant(r, from, to)
+		}
+		for range 100 {
+			p.checkSpan(t, changes, near(), near())
+		}
+	}
+}
+
 // TestNextAllOpenAgreesWithScan compares with the first minute, or edge, at which all are open.
 func TestNextAllOpenAgreesWithScan(t *testing.T) {
 	r := newRand(t)
