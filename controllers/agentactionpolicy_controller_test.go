@@ -217,14 +217,14 @@ func TestEnforced(t *testing.T) {
 }
 
 func TestNotReady(t *testing.T) {
-	b := newBench(t, strings.Replace(policySpec, "changeWindows: {", "changeWindows: {graceAfterClose: 15m, ", 1), time.Now())
+	b := newBench(t, strings.Replace(policySpec, "allowed: [nights]", "allowed: [days]", 1), time.Now())
 	b.registry.Update([]*v1alpha1.AgentActionPolicy{b.stored})
 	b.reconcile(t)
 	c := b.condition(t, v1alpha1.PolicyReady)
-	if c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonFieldNotAvailable || !strings.Contains(c.Message, "graceAfterClose") {
+	if c.Status != metav1.ConditionFalse || c.Reason != v1alpha1.ReasonInvalid || !strings.Contains(c.Message, "spec.changeWindows.allowed[0]") {
 		t.Errorf("the condition is %+v", c)
 	}
-	if got := <-b.recorder.Events; !strings.Contains(got, "Warning FieldNotAvailable") {
+	if got := <-b.recorder.Events; !strings.Contains(got, "Warning Invalid") {
 		t.Errorf("the event is %q", got)
 	}
 }

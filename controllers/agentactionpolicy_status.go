@@ -49,10 +49,6 @@ func ready(p *policy.Policy) metav1.Condition {
 		}
 		c.Reason = v1alpha1.ReasonInvalid
 		c.Message = "its subjects are refused what it governs: " + strings.Join(texts, "; ")
-	case len(p.Unavailable) > 0:
-		c.Reason = v1alpha1.ReasonFieldNotAvailable
-		c.Message = "what these fields would decide is refused, because this version does not implement them: " +
-			strings.Join(p.Unavailable, ", ")
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonCompiled, "every part of the policy is understood"
 	}

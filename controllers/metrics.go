@@ -20,7 +20,7 @@ var configurationWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
 
 var (
 	policiesDesc = prometheus.NewDesc("countersign_policies",
-		"Number of policies, by enforcement (Enforce, Warn, Audit) and state (Ready, FieldNotAvailable, Invalid).",
+		"Number of policies, by enforcement (Enforce, Warn, Audit) and state (Ready, Invalid).",
 		[]string{"enforcement", "state"}, nil)
 	windowDesc = prometheus.NewDesc("countersign_policy_window_state",
 		"State of a policy's change windows: 1 for the state that holds (Open, Closed, Frozen), 0 for the others, by policy.",

@@ -34,7 +34,7 @@ func TestPublishedNames(t *testing.T) {
 			documented: slices.Sorted(slices.Values(reasonsOf(t))),
 		},
 		"reasons of the conditions of a policy": {
-			published:  find(t, `Reason(?:Compiled|Invalid|FieldNotAvailable|\w*Serving|Configuration\w+) += "(\w+)"`, "../api/v1alpha1/conditions.go"),
+			published:  find(t, `Reason(?:Compiled|Invalid|\w*Serving|Configuration\w+) += "(\w+)"`, "../api/v1alpha1/conditions.go"),
 			documented: find(t, "(?m)^\\| (?:True|False) \\| `(\\w+)` \\|", "../docs/policies.md"),
 		},
 		"flags": {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -19,6 +20,9 @@ import (
 // decisionDeadline bounds one decision. It is shorter than the webhook's timeout, so that a decision that takes
 // too long is refused with its reason rather than failed without one.
 const decisionDeadline = 3 * time.Second
+
+// usefulDeadline bounds how long is waited for what the agent did before where it can be done without.
+const usefulDeadline = time.Second
 
 // ActionWebhook judges the actions of governed subjects. It handles every operation, CONNECT included.
 type ActionWebhook struct {
@@ -96,19 +100,36 @@ func (w *ActionWebhook) decide(ctx context.Context, set *policy.Set, in policy.I
 		v.decision = set.Decide(in)
 		return w.consent(ctx, in, v, hasher)
 	}
-	if w.ObserveOnly || !set.NeedsHistory(in) {
-		if err := once(); err != nil {
-			return err
-		}
-		return w.disturb(ctx, in, v)
-	}
-	if err := w.Activities.Decide(ctx, v, func(h *activity.History, now time.Time) error {
+	onHistory := func(h *activity.History, now time.Time) error {
 		in.History, in.Now, v.now = h, now, now
 		return once()
-	}); err != nil {
+	}
+	need := set.NeedsHistory(in)
+	var err error
+	switch {
+	case w.ObserveOnly || need == policy.NotNeeded:
+		err = once()
+	case need == policy.Useful:
+		err = w.decideAnyway(ctx, v, onHistory)
+	default:
+		err = w.Activities.Decide(ctx, v, onHistory)
+	}
+	if err != nil {
 		return err
 	}
 	return w.disturb(ctx, in, v)
+}
+
+// decideAnyway decides without what the agent did before, where that cannot be known or kept soon.
+func (w *ActionWebhook) decideAnyway(ctx context.Context, v *verdict, decide func(*activity.History, time.Time) error) error {
+	soon, cancel := context.WithTimeout(ctx, usefulDeadline)
+	defer cancel()
+	err := w.Activities.Decide(soon, v, decide)
+	if unknown := (*historyError)(nil); !errors.As(err, &unknown) {
+		return err
+	}
+	ctrl.LoggerFrom(ctx).Info("An action is decided without what the agent did before", "agent", v.action.Actor.Username, "cause", err.Error())
+	return decide(nil, w.Clock.Now())
 }
 
 // reasonOf finds the published reason for an error on the way from the action to its decision.

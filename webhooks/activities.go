@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -41,7 +42,7 @@ const maxPause = 20 * time.Millisecond
 
 // Decide has an action decided on what its agent did before and, where it passes, notes it. Where something else was noted
 // in between, that is done again, guards and approvals included: so what passes was judged by all that passed before it,
-// whatever the number of replicas. An action that cannot be noted in time is refused.
+// whatever the number of replicas. An action that must be noted and cannot be in time is refused.
 func (a *Activities) Decide(ctx context.Context, v *verdict, decide func(*activity.History, time.Time) error) error {
 	done, err := a.turns.take(ctx, v.action.Actor.Username)
 	if err != nil {
@@ -71,11 +72,24 @@ func (a *Activities) decideOnce(ctx context.Context, v *verdict, decide func(*ac
 		return false, err
 	}
 	d := &v.decision
-	if d.Outcome != policy.Allow || d.LookBack == 0 || v.action.Trial() {
+	if d.Outcome != policy.Allow || d.Memory.Note == policy.NotNeeded || v.action.Trial() {
 		return false, nil
 	}
 	at.Task = d.TaskName()
-	next, already, err := activity.Record(&known.Status, at, d.LookBack, now)
+	raced, err = a.note(ctx, known, at, d.Memory.Demand(now), now)
+	if err != nil && d.Memory.Note == policy.Useful {
+		// What is not noted loses its grace, and is no reason to refuse.
+		ctrl.LoggerFrom(ctx).Info("An action passes without being noted", "agent", at.Action.Actor.Username, "cause", err.Error())
+		return false, nil
+	}
+	return raced, err
+}
+
+// note stores an attempt that passes, and says whether somebody else was faster.
+func (a *Activities) note(
+	ctx context.Context, known *v1alpha1.AgentActivity, at activity.Attempt, demand activity.Demand, now time.Time,
+) (raced bool, err error) {
+	next, already, err := activity.Record(&known.Status, at, demand, now)
 	switch {
 	case err != nil:
 		return false, &historyError{err}

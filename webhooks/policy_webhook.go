@@ -2,7 +2,6 @@ package webhooks
 
 import (
 	"context"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -55,9 +54,6 @@ func (w *PolicyWebhook) validate(ctx context.Context, p *v1alpha1.AgentActionPol
 	warnings = append(warnings, pastWindows(p, compiled, w.Clock)...)
 	if w.Schemas != nil {
 		warnings = append(warnings, w.Schemas.Hints(ctx, p)...)
-	}
-	if len(compiled.Unavailable) > 0 {
-		warnings = append(warnings, "not available in this version, the policy will not be Ready: "+strings.Join(compiled.Unavailable, ", "))
 	}
 	return warnings, nil
 }

@@ -46,6 +46,7 @@ type Record struct {
 	Action    ActionRecord     `json:"action"`
 	Outcome   policy.Outcome   `json:"outcome"`
 	Obstacles []ObstacleRecord `json:"obstacles,omitempty"`
+	Waived    []WaiverRecord   `json:"waived,omitempty"`
 	Policies  []PolicyRecord   `json:"policies,omitempty"`
 	Task      string           `json:"task,omitempty"`
 	Approval  string           `json:"approval,omitempty"`
@@ -96,6 +97,16 @@ type ObstacleRecord struct {
 	Task    string        `json:"task,omitempty"`
 	Name    string        `json:"name,omitempty"`
 	Detail  string        `json:"detail"`
+}
+
+// WaiverRecord is an obstacle that grace took away.
+type WaiverRecord struct {
+	Reason policy.Reason `json:"reason"`
+	Policy string        `json:"policy"`
+	Task   string        `json:"task,omitempty"`
+	Name   string        `json:"name"`
+	Until  time.Time     `json:"until"`
+	Detail string        `json:"detail"`
 }
 
 // PolicyRecord is one state of a policy that governed the action, with what its windows said.
@@ -149,6 +160,9 @@ func recordOf(v *verdict) Record {
 	record := Record{
 		Actor: ActorRecord(v.request.Actor), Action: actionRecord(v), Outcome: d.Outcome,
 		Obstacles: obstacleRecords(d.Obstacles), Task: d.TaskName(), Approval: d.Approval,
+	}
+	for i := range d.Waived {
+		record.Waived = append(record.Waived, WaiverRecord(d.Waived[i]))
 	}
 	for _, p := range d.Policies {
 		record.Policies = append(record.Policies, PolicyRecord{

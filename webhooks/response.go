@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"net/http"
+	"path"
 	"strings"
 	"time"
 
@@ -49,9 +50,14 @@ func causes(d *policy.Decision) []metav1.StatusCause {
 	return list
 }
 
-// warnings are what Warn policies tell the caller.
+// warnings are what Warn policies tell the caller, and that an action passes in grace.
 func warnings(d *policy.Decision) []string {
 	var list []string
+	if d.Outcome == policy.Allow {
+		for i := range d.Waived {
+			list = append(list, d.Waived[i].Warning())
+		}
+	}
 	for i := range d.Shadows {
 		if d.Shadows[i].Enforcement == v1alpha1.Warn {
 			list = append(list, d.Shadows[i].Warnings()...)
@@ -74,12 +80,23 @@ func auditAnnotations(v *verdict) map[string]string {
 	add("policy", policyHashes(d))
 	add("task", d.TaskName())
 	add("approval", d.Approval)
+	add("grace", grace(d))
 	if !d.Remedy.Wait.IsZero() {
 		add("opens-at", d.Remedy.Wait.UTC().Format(time.RFC3339))
 	}
 	add("action-hash", v.hash)
 	add("observed", observed(d))
 	return annotations
+}
+
+// grace says until when there is some, and by the windows of which policy or task: name=instant.
+func grace(d *policy.Decision) string {
+	until := make([]string, len(d.Waived))
+	for i := range d.Waived {
+		w := &d.Waived[i]
+		until[i] = path.Join(w.Policy, w.Task) + "=" + w.Until.UTC().Format(time.RFC3339)
+	}
+	return strings.Join(until, ",")
 }
 
 // policyHashes names the policies that govern the action, each with the hash of what it held: name@hash.

@@ -5,10 +5,10 @@ package v1alpha1
 //	Ready       the spec is understood as a whole
 //	Enforced    it is in force
 const (
-	// PolicyReady says whether the spec is understood as a whole. While it is False with the reason Invalid or
-	// FieldNotAvailable, the operator refuses the subjects what it cannot judge.
+	// PolicyReady says whether the spec is understood as a whole. While it is False, the operator refuses the subjects
+	// what the policy governs.
 	//
-	// Reasons for True: Compiled. For False: Invalid, FieldNotAvailable.
+	// Reasons for True: Compiled. For False: Invalid.
 	PolicyReady = "Ready"
 	// PolicyEnforced says whether the policy is in force: the webhook configuration that covers its subjects is
 	// stored, and the operator serves this generation. It is about delivery to the webhook whatever the
@@ -24,8 +24,6 @@ const (
 	ReasonCompiled = "Compiled"
 	// ReasonInvalid means that the policy has errors; the message lists them.
 	ReasonInvalid = "Invalid"
-	// ReasonFieldNotAvailable means that the policy uses a field that this version does not implement.
-	ReasonFieldNotAvailable = "FieldNotAvailable"
 )
 
 // Reasons of the condition Enforced of an AgentActionPolicy.

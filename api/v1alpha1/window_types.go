@@ -142,8 +142,9 @@ type ChangeWindows struct {
 	// +listType=set
 	Requirements []RequirementName `json:"requirements,omitempty"`
 	// graceAfterClose is how long after closing the same agent may go on changing objects that it changed inside
-	// the window, so that a bad rollout can be reverted.
-	// This version does not grant grace: a policy that sets it is not Ready, and closing is exact.
+	// the window, so that a bad rollout can be reverted; at most 24h. It may update them, and delete those that it
+	// created inside. The grace of a task is for what was changed under that task. Freezes still hold.
+	// Omitted: none, closing is exact.
 	// +optional
 	GraceAfterClose Duration `json:"graceAfterClose,omitempty"`
 }

@@ -107,7 +107,7 @@ func TestRecord(t *testing.T) {
 func record(t *testing.T, status v1alpha1.AgentActivityStatus, at activity.Attempt, lookBack time.Duration, now time.Time) v1alpha1.AgentActivityStatus {
 	t.Helper()
 	before := status.DeepCopy()
-	next, _, err := activity.Record(&status, at, lookBack, now)
+	next, _, err := activity.Record(&status, at, activity.Demand{LookBack: lookBack}, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestEntry(t *testing.T) {
 func TestFull(t *testing.T) {
 	var status v1alpha1.AgentActivityStatus
 	for i := range 1000 {
-		next, _, err := activity.Record(&status, attempt(fmt.Sprint(i)), time.Hour, noon.Add(time.Duration(i)*time.Second))
+		next, _, err := activity.Record(&status, attempt(fmt.Sprint(i)), activity.Demand{LookBack: time.Hour}, noon.Add(time.Duration(i)*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -183,11 +183,74 @@ func TestFull(t *testing.T) {
 		"none is past an instant before": {key: "new", after: time.Hour - 1, wantErr: activity.ErrFull, wantLen: 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
-			next, _, err := activity.Record(&status, attempt(tc.key), time.Hour, noon.Add(tc.after))
+			next, _, err := activity.Record(&status, attempt(tc.key), activity.Demand{LookBack: time.Hour}, noon.Add(tc.after))
 			if !errors.Is(err, tc.wantErr) || len(next.Recent) != tc.wantLen {
 				t.Errorf("got %d entries and %v, want %d and %v", len(next.Recent), err, tc.wantLen, tc.wantErr)
 			}
 		})
+	}
+}
+
+// TestWanted fills a history with what is wanted, and can be done without.
+func TestWanted(t *testing.T) {
+	var status v1alpha1.AgentActivityStatus
+	for i := range 1000 {
+		at := attempt(fmt.Sprint(i))
+		at.Action.UID = []string{"wanted", "other"}[i%10/9] // each tenth is not wanted
+		next, _, err := activity.Record(&status, at, activity.Demand{LookBack: time.Hour}, noon.Add(time.Duration(i)*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		status = next
+	}
+	demand := activity.Demand{Wanted: func(entry *v1alpha1.AdmittedAction) bool { return entry.UID == "wanted" }}
+	for name, tc := range map[string]struct {
+		lookBack, after time.Duration
+		wantFirst       string
+		wantLen         int
+	}{
+		"what nobody wants goes first":           {0, time.Hour, "0", 901},
+		"it stays while it is asked for":         {time.Hour, time.Hour + time.Second, "1", 1000},
+		"with what is wanted the oldest goes":    {999 * time.Second, 1000 * time.Second, "1", 1000},
+		"and none of it is a reason for no room": {time.Hour, time.Hour, "1", 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			demand.LookBack = tc.lookBack
+			next, _, err := activity.Record(&status, attempt("new"), demand, noon.Add(tc.after))
+			if err != nil || len(next.Recent) != tc.wantLen || next.Recent[0].Key != tc.wantFirst {
+				t.Errorf("%d entries from %s on, and %v, want %d from %s on", len(next.Recent), next.Recent[0].Key, err, tc.wantLen, tc.wantFirst)
+			}
+		})
+	}
+}
+
+func TestChangesOf(t *testing.T) {
+	created, token := attempt("c"), attempt("t")
+	created.Action.Operation, created.Action.New = v1alpha1.OperationCreate, map[string]any{"metadata": map[string]any{"uid": "u2"}}
+	token.Action.Operation, token.Action.Subresource = v1alpha1.OperationCreate, "token"
+	nameless := attempt("n")
+	nameless.Action.UID = ""
+	var status v1alpha1.AgentActivityStatus
+	for _, at := range []activity.Attempt{attempt("a"), created, deletion("d", false), session("s"), token, nameless, attempt("b")} {
+		status = record(t, status, at, time.Hour, noon)
+	}
+	for uid, want := range map[string][]string{"u1": {"a", "b"}, "u2": {"c"}, "u3": nil, "": nil} {
+		var got []string
+		for _, entry := range activity.Before(&status, attempt("new"), noon).ChangesOf(uid) {
+			got = append(got, entry.Key)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("of %q (-want +got):\n%s", uid, diff)
+		}
+	}
+}
+
+func TestAdmittedAt(t *testing.T) {
+	for _, at := range []time.Duration{1, time.Second - 1, time.Second} {
+		entry := record(t, v1alpha1.AgentActivityStatus{}, attempt("a"), 0, noon.Add(at)).Recent[0]
+		if got := activity.AdmittedAt(&entry); got.Before(noon) || !got.Before(noon.Add(time.Second)) {
+			t.Errorf("what was admitted %s after noon was so at %s", at, got)
+		}
 	}
 }
 

@@ -68,6 +68,27 @@ func (h *History) Since(span time.Duration, now time.Time) []v1alpha1.AdmittedAc
 	return recent
 }
 
+// ChangesOf are the actions that made or updated an object, by its UID, oldest first; none where that is empty. The caller
+// must not change them.
+func (h *History) ChangesOf(uid string) []v1alpha1.AdmittedAction {
+	var changes []v1alpha1.AdmittedAction
+	for i := range h.entries {
+		if entry := &h.entries[i]; uid != "" && entry.UID == uid && IsChange(entry.Operation, entry.Subresource) {
+			changes = append(changes, *entry)
+		}
+	}
+	return changes
+}
+
+// IsChange says whether an action makes or updates the object whose UID its entry has. What is created at a subresource,
+// such as a token, is another object.
+func IsChange(operation v1alpha1.Operation, subresource string) bool {
+	return operation == v1alpha1.OperationUpdate || operation == v1alpha1.OperationCreate && subresource == ""
+}
+
+// AdmittedAt is an instant within the second in which an action was admitted: times of entries are rounded up.
+func AdmittedAt(entry *v1alpha1.AdmittedAction) time.Time { return entry.Time.Add(-1) }
+
 // within says that an entry is younger than a span. One whose time is yet to come, by another clock, is.
 func within(entry *v1alpha1.AdmittedAction, now time.Time, span time.Duration) bool {
 	return now.Before(entry.Time.Add(span))

@@ -34,7 +34,7 @@ func check(t *testing.T, most int, lookBack time.Duration, steps []byte) {
 		if activity.Before(&status, at, now).Count(task, lookBack, now) >= most {
 			continue
 		}
-		next, already, err := activity.Record(&status, at, lookBack, now)
+		next, already, err := activity.Record(&status, at, activity.Demand{LookBack: lookBack}, now)
 		if errors.Is(err, activity.ErrFull) {
 			continue
 		}

@@ -40,6 +40,19 @@ func KeptUntil(a *v1alpha1.AgentActivity) time.Time {
 // ErrFull means that there is no room for another action: all that is recorded may still be asked for.
 var ErrFull = errors.New("recording an action: the history of the agent is full")
 
+// Demand is what others may yet ask of a history.
+type Demand struct {
+	// LookBack is how far back nothing may be missing: what is younger is never lost.
+	LookBack time.Duration
+	// Wanted says of an older entry that it should be kept as long as there is room. Nil: none.
+	Wanted func(*v1alpha1.AdmittedAction) bool
+}
+
+// needs says that an entry must not be lost.
+func (d *Demand) needs(entry *v1alpha1.AdmittedAction, now time.Time) bool {
+	return within(entry, now, d.LookBack)
+}
+
 // Attempt is an action that is to be admitted.
 type Attempt struct {
 	Action *action.Action
@@ -62,10 +75,10 @@ func (a Attempt) find(entries []v1alpha1.AdmittedAction, now time.Time) int {
 func (a Attempt) isSession() bool { return a.Action.Operation == v1alpha1.OperationConnect }
 
 // Record notes an attempt that is admitted now. Where it was noted a moment ago, that costs nothing, and the status is
-// unchanged. No entry that is younger than lookBack is lost. The result is to be written with the resourceVersion from
-// which the status was read; on conflict it is read, and everything decided, again.
+// unchanged. Nothing is lost that must not be. The result is to be written with the resourceVersion from which the status
+// was read; on conflict it is read, and everything decided, again.
 func Record(
-	status *v1alpha1.AgentActivityStatus, at Attempt, lookBack time.Duration, now time.Time,
+	status *v1alpha1.AgentActivityStatus, at Attempt, demand Demand, now time.Time,
 ) (next v1alpha1.AgentActivityStatus, already bool, err error) {
 	own := at.find(status.Recent, now)
 	if own >= 0 && within(&status.Recent[own], now, retrySpan) && status.Recent[own].Task == at.Task {
@@ -77,7 +90,7 @@ func Record(
 	} else {
 		next.Admitted++
 	}
-	next.Recent = makeRoom(next.Recent, lookBack, now)
+	next.Recent = makeRoom(next.Recent, demand, now)
 	if len(next.Recent) >= maxEntries {
 		return *status, false, ErrFull
 	}
@@ -89,11 +102,19 @@ func Record(
 	return next, false, nil
 }
 
-// makeRoom drops the oldest entries that nothing asks for any more, but for some that people may want to see.
-func makeRoom(entries []v1alpha1.AdmittedAction, lookBack time.Duration, now time.Time) []v1alpha1.AdmittedAction {
-	excess := len(entries) + 1 - keptEntries
+// makeRoom drops the oldest entries that nobody asks for any more, but for some that people may want to see, and then, where
+// it must be, of those that are only wanted.
+func makeRoom(entries []v1alpha1.AdmittedAction, demand Demand, now time.Time) []v1alpha1.AdmittedAction {
+	entries = dropOldest(entries, len(entries)+1-keptEntries, func(entry *v1alpha1.AdmittedAction) bool {
+		return !demand.needs(entry, now) && (demand.Wanted == nil || !demand.Wanted(entry))
+	})
+	return dropOldest(entries, len(entries)+1-maxEntries, func(entry *v1alpha1.AdmittedAction) bool { return !demand.needs(entry, now) })
+}
+
+// dropOldest drops up to so many of the entries that may go.
+func dropOldest(entries []v1alpha1.AdmittedAction, excess int, may func(*v1alpha1.AdmittedAction) bool) []v1alpha1.AdmittedAction {
 	return slices.DeleteFunc(entries, func(entry v1alpha1.AdmittedAction) bool {
-		if excess < 1 || within(&entry, now, lookBack) {
+		if excess < 1 || !may(&entry) {
 			return false
 		}
 		excess--

@@ -17,11 +17,6 @@ const (
 	maxLookBack = activity.MaxLookBack
 )
 
-// unavailable notes that a field is in use that this version does not implement.
-func (c *compiler) unavailable(at *field.Path) {
-	c.policy.Unavailable = append(c.policy.Unavailable, at.String())
-}
-
 // requireKnown checks one place that may ask for consent.
 func (c *compiler) requireKnown(v v1alpha1.Verdict, names []v1alpha1.RequirementName, at *field.Path, verdictField string) {
 	switch v {

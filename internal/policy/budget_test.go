@@ -145,13 +145,13 @@ changeWindows: {allowed: [early]}
 			if !d.Remedy.Wait.Equal(wantWait) {
 				t.Errorf("it is to wait until %s, want %s", d.Remedy.Wait, wantWait)
 			}
-			if d.LookBack != tc.wantLookBack {
-				t.Errorf("it is to be remembered for %s, want %s", d.LookBack, tc.wantLookBack)
+			if d.Memory.LookBack != tc.wantLookBack {
+				t.Errorf("it is to be remembered for %s, want %s", d.Memory.LookBack, tc.wantLookBack)
 			}
 			if len(d.Shadows) > 0 {
 				t.Errorf("there are shadows: %+v", d.Shadows)
 			}
-			if tc.wantLookBack > 0 && !set.NeedsHistory(in) {
+			if tc.wantLookBack > 0 && set.NeedsHistory(in) != Required {
 				t.Error("nobody asks for the history that it needs")
 			}
 		})
@@ -232,9 +232,6 @@ func TestCompileBudget(t *testing.T) {
 			}
 			if diff := cmp.Diff(tc.wantWarnings, p.Warnings); diff != "" {
 				t.Errorf("warnings differ (-want +got):\n%s", diff)
-			}
-			if len(p.Unavailable) > 0 {
-				t.Errorf("not available: %v", p.Unavailable)
 			}
 		})
 	}

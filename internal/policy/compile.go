@@ -25,8 +25,6 @@ type Policy struct {
 	// Errors are the reasons why the policy is invalid, with field paths. An invalid policy refuses its
 	// subjects everything that it governs.
 	Errors field.ErrorList
-	// Unavailable are the paths of fields in use that this version does not implement.
-	Unavailable []string
 	// Warnings tell the author about what is probably not meant.
 	Warnings []string
 

@@ -16,10 +16,10 @@ func (s *Set) Decide(in Input) Decision {
 		in.inspection = &inspection{}
 	}
 	d := s.decide(in, c.governed, c.enforced)
-	d.LookBack = c.lookBack(in, &d)
 	for _, p := range c.observed {
 		s.shadow(in, c, p, &d)
 	}
+	d.Memory = c.remember(in, &d)
 	return d
 }
 
@@ -63,9 +63,11 @@ func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
 	if len(d.Policies) == 0 {
 		return d
 	}
+	var all option
 	for _, p := range d.Policies {
-		d.Obstacles = p.restrict(in, d.Obstacles)
+		all.restrict(p, in)
 	}
+	d.Obstacles, d.Waived = all.obstacles, all.waived
 	nearest := d.chooseTask(in)
 	d.inspect(in)
 	d.Outcome = outcomeOf(d.Obstacles)
@@ -102,30 +104,29 @@ func isNamespace(a *action.Action) bool {
 	return a.Group == "" && a.Resource == "namespaces"
 }
 
-// restrict appends the obstacles that hold for everything the policy governs.
-func (p *Policy) restrict(in Input, obstacles []Obstacle) []Obstacle {
+// option is a covering task with the obstacles that come with it, and those that would if there were no grace. What holds
+// whichever task covers has none.
+type option struct {
+	policy    *Policy
+	task      *task
+	obstacles []Obstacle
+	waived    []Waiver
+}
+
+// restrict adds what holds for everything that a policy governs.
+func (o *option) restrict(p *Policy, in Input) {
 	if p.broken != "" {
-		obstacles = append(obstacles, Obstacle{
+		o.obstacles = append(o.obstacles, Obstacle{
 			Reason: PolicyInvalid, Verdict: v1alpha1.Deny, Policy: p.Name,
 			Detail: "policy " + p.Name + " cannot judge this: " + legible.Line(p.broken, maxDetail),
 		})
 	}
 	for i := range p.timing.freezes {
 		if f := &p.timing.freezes[i]; !f.calendar.Open(in.Now) {
-			obstacles = append(obstacles, f.frozen(p.Name, in.Now))
+			o.obstacles = append(o.obstacles, f.frozen(p.Name, in.Now))
 		}
 	}
-	if g := p.timing.gate; g != nil && !g.calendar.Open(in.Now) {
-		obstacles = append(obstacles, g.closed(p.Name, "", in.Now))
-	}
-	return obstacles
-}
-
-// option is a covering task with the obstacles that come with it.
-type option struct {
-	policy    *Policy
-	task      *task
-	obstacles []Obstacle
+	o.check(p.timing.gate, p.Name, "", in)
 }
 
 // chooseTask finds the covering task with the fewest obstacles and appends these, or, where no task covers, the
@@ -142,7 +143,7 @@ func (d *Decision) chooseTask(in Input) *miss {
 				nearest = nearer(nearest, m)
 				continue
 			}
-			options = append(options, option{p, t, t.obstacles(p, in)})
+			options = append(options, t.option(p, in))
 		}
 	}
 	if len(options) == 0 {
@@ -154,7 +155,7 @@ func (d *Decision) chooseTask(in Input) *miss {
 	if in.Action.Namespaced {
 		d.namespace = in.Action.Namespace
 	}
-	d.Obstacles = append(d.Obstacles, best.obstacles...)
+	d.Obstacles, d.Waived = append(d.Obstacles, best.obstacles...), append(d.Waived, best.waived...)
 	return &miss{policy: best.policy, task: best.task}
 }
 
@@ -179,17 +180,15 @@ func count(obstacles []Obstacle) (refusals, asks int) {
 	return refusals, asks
 }
 
-// obstacles are those that come with the task itself; outOfScope never softens them.
-func (t *task) obstacles(p *Policy, in Input) []Obstacle {
-	var found []Obstacle
-	if t.gate != nil && !t.gate.calendar.Open(in.Now) {
-		found = append(found, t.gate.closed(p.Name, t.name, in.Now))
-	}
+// option is the task with the obstacles that come with it; outOfScope never softens them.
+func (t *task) option(p *Policy, in Input) option {
+	found := option{policy: p, task: t}
+	found.check(t.gate, p.Name, t.name, in)
 	if o, over := t.exceeded(p, in); over {
-		found = append(found, o)
+		found.obstacles = append(found.obstacles, o)
 	}
 	if t.always {
-		found = append(found, Obstacle{
+		found.obstacles = append(found.obstacles, Obstacle{
 			Reason: ApprovalRequired, Verdict: v1alpha1.RequireApproval, Policy: p.Name, Task: t.name, requirements: t.requirements,
 			Detail: "task " + t.name + " (policy " + p.Name + ") needs an approval for every use",
 		})

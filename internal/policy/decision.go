@@ -107,8 +107,10 @@ type Decision struct {
 	Policy, Task string
 	// Approval names, by namespace and name, the approval under which the action passes or for which it waits.
 	Approval string
-	// LookBack is how long it must be remembered that the action was admitted, if it is. Zero: it need not be.
-	LookBack time.Duration
+	// Waived are the obstacles that grace takes away.
+	Waived []Waiver
+	// Memory is what must be remembered if the action passes.
+	Memory Memory
 	// Policies are those that govern the action.
 	Policies []*Policy
 	// Shadows are the Warn and Audit policies under which the outcome would be another.

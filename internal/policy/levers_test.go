@@ -173,7 +173,4 @@ func TestTemplatePaths(t *testing.T) {
 	if d := cmp.Diff([]string{"spec.tasks[0].scope.podTemplatePaths[2]", "spec.tasks[0].scope.podTemplatePaths[3]"}, got); d != "" {
 		t.Error(d)
 	}
-	if len(p.Unavailable) > 0 {
-		t.Errorf("unavailable: %v", p.Unavailable)
-	}
 }

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/countersign-dev/countersign/internal/window"
@@ -36,7 +37,7 @@ func remedy(in Input, d *Decision, nearest *miss) Remedy {
 			return Remedy{}
 		}
 	}
-	calendars := d.calendars(nearest)
+	calendars := d.calendars(nearest, waits)
 	at, ok := window.NextAllOpen(from, calendars...)
 	switch {
 	case !ok:
@@ -50,21 +51,27 @@ func remedy(in Input, d *Decision, nearest *miss) Remedy {
 	return r
 }
 
-// calendars are all those that must be open for the action to pass, with the task it would pass under.
-func (d *Decision) calendars(m *miss) []*window.Calendar {
+// calendars are all those that must be open for the action to pass, with the task it would pass under. Where it is not to
+// wait, those need not be that grace makes up for; by later it may have ended.
+func (d *Decision) calendars(m *miss, waits bool) []*window.Calendar {
 	var all []*window.Calendar
 	for _, p := range d.Policies {
-		if p.timing.gate != nil {
+		if p.timing.gate != nil && (waits || !d.waives(p.Name, "")) {
 			all = append(all, p.timing.gate.calendar)
 		}
 		for i := range p.timing.freezes {
 			all = append(all, p.timing.freezes[i].calendar)
 		}
 	}
-	if m != nil && m.task.gate != nil {
+	if m != nil && m.task.gate != nil && (waits || !d.waives(m.policy.Name, m.task.name)) {
 		all = append(all, m.task.gate.calendar)
 	}
 	return all
+}
+
+// waives says whether there is grace by the windows of a policy or, where one is named, of its task.
+func (d *Decision) waives(policy, task string) bool {
+	return slices.ContainsFunc(d.Waived, func(w Waiver) bool { return w.Policy == policy && w.Task == task })
 }
 
 func later(a, b time.Time) time.Time {

@@ -56,7 +56,7 @@ func NewSet(policies []*Policy, operator Operator) *Set {
 		users: map[string]*bucket{}, groups: map[string]*bucket{}, accounts: map[string]*bucket{},
 	}
 	for _, p := range sorted {
-		s.remembers = s.remembers || p.memory != (memory{})
+		s.remembers = s.remembers || !p.memory.empty()
 		for _, subject := range p.subjects {
 			s.add(subject, p)
 		}

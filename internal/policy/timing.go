@@ -23,6 +23,8 @@ type gate struct {
 	verdict  v1alpha1.Verdict
 	names    []string
 	reason   string // of a freeze, in the author's words
+	// grace is how long after closing objects may be changed further that were changed before.
+	grace time.Duration
 	// requirements are whom it asks.
 	requirements []v1alpha1.RequirementName
 }
@@ -49,11 +51,10 @@ func (c *compiler) compileChangeWindows(w *v1alpha1.ChangeWindows, at *field.Pat
 		return nil
 	}
 	c.requireKnown(w.WhenClosed, w.Requirements, at, "whenClosed")
-	if w.GraceAfterClose != "" {
-		c.checkDuration(w.GraceAfterClose, at.Child("graceAfterClose"), maxGrace)
-		c.unavailable(at.Child("graceAfterClose"))
+	c.checkDuration(w.GraceAfterClose, at.Child("graceAfterClose"), maxGrace)
+	g := &gate{
+		calendar: &window.Calendar{}, verdict: orDeny(w.WhenClosed), requirements: w.Requirements, grace: orDefault(w.GraceAfterClose, 0),
 	}
-	g := &gate{calendar: &window.Calendar{}, verdict: orDeny(w.WhenClosed), requirements: w.Requirements}
 	for i, name := range w.Allowed {
 		if s := c.window(name, at.Child("allowed").Index(i)); s != nil {
 			g.calendar.Allowed = append(g.calendar.Allowed, s)
@@ -86,21 +87,31 @@ func orDeny(v v1alpha1.Verdict) v1alpha1.Verdict {
 }
 
 // closed is the obstacle of change windows of which none is open.
-func (g *gate) closed(policy, task string, now time.Time) Obstacle {
+func (g *gate) closed(policy, task string, in Input) Obstacle {
 	o := Obstacle{
 		Reason: ChangeWindowClosed, Verdict: g.verdict, Policy: policy, Task: task,
 		requirements: g.requirements, consentName: g.consentName(),
 	}
-	owner := "policy " + policy
-	if task != "" {
-		owner = "task " + task + ", " + owner
-	}
-	o.Detail = "change window closed (" + owner + "): does not open again (" + list(g.names) + ")"
-	if at, ok := g.calendar.NextOpen(now); ok {
+	o.Detail = "change window closed (" + ownerOf(policy, task) + "): does not open again (" + list(g.names) + ")"
+	if at, ok := g.calendar.NextOpen(in.Now); ok {
 		o.OpensAt, o.Name = at, g.openAt(at)
-		o.Detail = "change window closed (" + owner + "): next opens " + at.Format(time.RFC3339) + " (" + o.Name + ")"
+		o.Detail = "change window closed (" + ownerOf(policy, task) + "): next opens " + at.Format(time.RFC3339) + " (" + o.Name + ")"
+	}
+	switch {
+	case g.reads(in) && in.History == nil:
+		o.Detail += ", and whether this agent changed the object inside is not known"
+	case g.justClosed(in.Now):
+		o.Detail += ", with grace only for what this agent changed inside"
 	}
 	return o
+}
+
+// ownerOf says in words whose windows they are; task is empty where they are those of the whole policy.
+func ownerOf(policy, task string) string {
+	if task == "" {
+		return "policy " + policy
+	}
+	return "task " + task + ", policy " + policy
 }
 
 // maxConsentName bounds the name of a reason in an approval.
