@@ -12,6 +12,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/protection"
 )
 
 // Names of the webhook configurations that the operator owns.
@@ -65,7 +66,7 @@ func (e Endpoint) clientConfig(path string, caBundle []byte) admissionregistrati
 // delivery says whose actions the API server must send to the operator for one set of policies.
 type delivery struct {
 	set               *policy.Set
-	enforce, observe  population
+	enforce, observe  protection.Subjects
 	enforceExpression string
 	observeExpression string
 	// left are the policies whose subjects do not fit any more.
@@ -92,19 +93,19 @@ func (d *deliveries) of(set *policy.Set) *delivery {
 func newDelivery(set *policy.Set) *delivery {
 	d := &delivery{set: set, left: map[string]bool{}}
 	for _, p := range set.Policies() {
-		d.target(p).add(p.Subjects())
+		d.target(p).Add(p.Subjects())
 	}
-	d.enforce.tidy()
-	d.observe.tidy()
-	if !d.enforce.fits(&d.observe) {
+	d.enforce.Tidy()
+	d.observe.Tidy()
+	if !fit(&d.enforce, &d.observe) {
 		d.fill()
 	}
-	d.enforceExpression, d.observeExpression = d.enforce.expression(), d.observe.expression()
+	d.enforceExpression, d.observeExpression = d.enforce.Expression(), d.observe.Expression()
 	return d
 }
 
 // target is where the subjects of a policy belong.
-func (d *delivery) target(p *policy.Policy) *population {
+func (d *delivery) target(p *policy.Policy) *protection.Subjects {
 	if p.Enforcement == v1alpha1.Enforce {
 		return &d.enforce
 	}
@@ -113,12 +114,12 @@ func (d *delivery) target(p *policy.Policy) *population {
 
 // fill begins anew and takes in policy after policy while they fit.
 func (d *delivery) fill() {
-	d.enforce, d.observe = population{}, population{}
+	d.enforce, d.observe = protection.Subjects{}, protection.Subjects{}
 	for _, p := range byPrecedence(d.set.Policies()) {
 		target := d.target(p)
 		before := *target
-		*target = target.with(p.Subjects())
-		if !d.enforce.fits(&d.observe) {
+		*target = target.With(p.Subjects())
+		if !fit(&d.enforce, &d.observe) {
 			*target, d.left[p.Name] = before, true
 		}
 	}
@@ -146,13 +147,13 @@ func boolRank(b bool) int {
 // twice; they differ in what happens while the operator is down.
 func (d *delivery) actionWebhooks(e Endpoint, caBundle []byte) []admissionregistrationv1.ValidatingWebhook {
 	var hooks []admissionregistrationv1.ValidatingWebhook
-	if !d.enforce.empty() {
+	if !d.enforce.Empty() {
 		hooks = append(hooks, entry("enforce", e.clientConfig(EnforcePath, caBundle), admissionregistrationv1.Fail, everything(),
 			admissionregistrationv1.SideEffectClassNoneOnDryRun, condition("governed-subjects", d.enforceExpression)))
 	}
-	if !d.observe.empty() {
+	if !d.observe.Empty() {
 		conditions := []admissionregistrationv1.MatchCondition{condition("observed-subjects", d.observeExpression)}
-		if !d.enforce.empty() {
+		if !d.enforce.Empty() {
 			conditions = append(conditions, condition("not-governed", "!("+d.enforceExpression+")"))
 		}
 		hooks = append(hooks, entry("observe", e.clientConfig(ObservePath, caBundle), admissionregistrationv1.Ignore, everything(),
