@@ -26,6 +26,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/protection"
 )
 
 const longHelp = `Countersign governs what service accounts and AI agents may change in a Kubernetes cluster, and when.
@@ -64,7 +65,7 @@ func newCommand(decisions io.Writer) *cobra.Command {
 	return command
 }
 
-const cleanupHelp = `Delete the webhook configurations, so that nothing refuses agents any more.
+const cleanupHelp = `Delete the webhook configurations and the admission policy, so that nothing refuses agents any more.
 
 An operator that still runs makes them anew, but for one that has lost their owner: with --owner-cluster-role
 the owner goes first.`
@@ -101,9 +102,11 @@ func cleanup(ctx context.Context, kubeconfig, owner string, out io.Writer) error
 	for _, name := range []string{controllers.ActionsConfiguration, controllers.PoliciesConfiguration} {
 		objects = append(objects, &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}})
 	}
+	policy := metav1.ObjectMeta{Name: protection.PolicyName}
 	objects = append(objects, &admissionregistrationv1.MutatingWebhookConfiguration{
 		ObjectMeta: metav1.ObjectMeta{Name: controllers.ApprovalsConfiguration},
-	})
+	}, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: policy},
+		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: policy})
 	for _, o := range objects {
 		if err := client.IgnoreNotFound(c.Delete(ctx, o)); err != nil {
 			return fmt.Errorf("deleting %s: %w", o.GetName(), err)

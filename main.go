@@ -188,6 +188,7 @@ func (op *operator) addControllers() error {
 	if err := (&controllers.WebhookConfigurationReconciler{
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Registry: op.registry,
 		Endpoint: endpoint, CABundle: op.certs.CABundle, Trust: op.trust, OwnerClusterRole: op.ownerClusterRole,
+		AdmissionPolicy: op.admissionPolicy,
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the webhook configuration controller: %w", err)
 	}

@@ -22,6 +22,7 @@ type options struct {
 	service          string
 	certSecret       string
 	ownerClusterRole string
+	admissionPolicy  bool
 	metricsAddress   string
 	probeAddress     string
 	leaderElect      bool
@@ -51,6 +52,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 		"Secret in which the operator keeps its certificates inside of the cluster")
 	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "",
 		"ClusterRole of the release that owns the webhook configurations, so that they go with it")
+	f.BoolVar(&o.admissionPolicy, "admission-policy", false, "keep a ValidatingAdmissionPolicy that refuses the subjects of Enforce policies "+
+		"what Countersign depends on, webhook configurations first; it goes on while the operator is down")
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `address of the metrics endpoint, such as :8080; "0" switches it off`)
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", "0", `address of /healthz and /readyz, such as :8081; "0" switches them off`)
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect one of several replicas for background work; every replica decides in any case")

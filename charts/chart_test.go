@@ -31,6 +31,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/operatortest"
+	"github.com/countersign-dev/countersign/internal/protection"
 )
 
 // TestRelease installs the chart, lets the operator govern with the rights that the chart gives it, and takes
@@ -61,6 +62,7 @@ func TestRelease(t *testing.T) {
 		t.Run("targets are read live/"+name, func(t *testing.T) { wantRefused(t, do(t.Context(), agent)) })
 	}
 	t.Run("the anchor owns the webhook configurations", func(t *testing.T) { wantOwned(t, a) })
+	t.Run("the admission policy refuses too", func(t *testing.T) { wantProtected(t, a) })
 	t.Run("a lost owner comes back", func(t *testing.T) {
 		for _, name := range []string{actionsConfig, policiesConfig} {
 			stored, err := configuration(t.Context(), a, name)
@@ -345,6 +347,30 @@ func makeTargets(t *testing.T, a *connection) map[string]func(context.Context, *
 				Do(ctx).Error()
 		},
 	}
+}
+
+// wantProtected wants an agent that may do everything to be refused what the webhook is not asked about.
+func wantProtected(t *testing.T, a *connection) {
+	t.Helper()
+	ensure(t, a.Client, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "all-powerful"}, RoleRef: roleRef("ClusterRole", "cluster-admin"),
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: agentNamespace, Name: agentName}},
+	})
+	t.Cleanup(func() {
+		all := &rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: "all-powerful"}}
+		if err := a.Delete(context.Background(), all); err != nil {
+			t.Error(err)
+		}
+	})
+	agent := serviceAccount(t, agentNamespace, agentName)
+	eventually(t, "the agent to be refused", func(ctx context.Context) error {
+		configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: actionsConfig}}
+		err := agent.Delete(ctx, configuration, client.DryRunAll)
+		if err == nil || !strings.Contains(err.Error(), "ValidatingAdmissionPolicy '"+protection.PolicyName+"'") {
+			return fmt.Errorf("the answer is %w", err)
+		}
+		return nil
+	})
 }
 
 func roleRef(kind, name string) rbacv1.RoleRef {

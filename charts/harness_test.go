@@ -39,6 +39,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/operatortest"
+	"github.com/countersign-dev/countersign/internal/protection"
 )
 
 const (
@@ -272,6 +273,15 @@ func removeRelease(t *testing.T) {
 	if err := client.IgnoreNotFound(a.Delete(context.Background(), stamping)); err != nil {
 		t.Error(err)
 	}
+	policy := metav1.ObjectMeta{Name: protection.PolicyName}
+	for _, o := range []client.Object{
+		&admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: policy},
+		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: policy},
+	} {
+		if err := client.IgnoreNotFound(a.Delete(context.Background(), o)); err != nil {
+			t.Error(err)
+		}
+	}
 	// An operator without rights could not release it, and the next one would wait.
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "countersign.countersign.dev"}}
 	if err := client.IgnoreNotFound(a.Delete(context.Background(), lease)); err != nil {
@@ -447,6 +457,14 @@ func noConfigurations(ctx context.Context, a *connection) error {
 	_, err := a.AdmissionregistrationV1().MutatingWebhookConfigurations().Get(ctx, "countersign-approvals", metav1.GetOptions{})
 	if !apierrors.IsNotFound(err) {
 		return fmt.Errorf("webhook configuration countersign-approvals is there, or reading it fails: %w", err)
+	}
+	_, err = a.AdmissionregistrationV1().ValidatingAdmissionPolicies().Get(ctx, protection.PolicyName, metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("the admission policy is there, or reading it fails: %w", err)
+	}
+	_, err = a.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, protection.PolicyName, metav1.GetOptions{})
+	if !apierrors.IsNotFound(err) {
+		return fmt.Errorf("the binding of the admission policy is there, or reading it fails: %w", err)
 	}
 	return nil
 }

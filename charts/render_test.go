@@ -89,7 +89,7 @@ func TestRendered(t *testing.T) {
 		"as it is": {
 			kinds:  map[string]int{"PodDisruptionBudget": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 1, "ServiceAccount": 2, "FlowSchema": 1, "PriorityLevelConfiguration": 1},
 			image:  "countersign-dev/countersign:" + appVersion(t),
-			inArgs: []string{"--metrics-bind-address=:8080", "--leader-elect=true", "--owner-cluster-role=" + anchor, "--log-level=0"},
+			inArgs: []string{"--metrics-bind-address=:8080", "--leader-elect=true", "--owner-cluster-role=" + anchor, "--log-level=0", "--admission-policy=true"},
 		},
 		"several replicas": {
 			args:  []string{"--set", "replicas=3,podDisruptionBudget.maxUnavailable=50%"},
@@ -107,6 +107,7 @@ func TestRendered(t *testing.T) {
 		},
 		"a provider's Kubernetes": {args: []string{"--kube-version", "v1.34.1-gke.100"}},
 		"more flags":              {args: []string{"--set", "extraArgs={--decision-log=/tmp/x},logLevel=3"}, inArgs: []string{"--decision-log=/tmp/x", "--log-level=3"}},
+		"no admission policy":     {args: []string{"--set", "admissionPolicy.enabled=false"}, inArgs: []string{"--admission-policy=false"}},
 		"another name":            {args: []string{"--set", "fullnameOverride=gate"}, inArgs: []string{"--service=gate-webhook", "--cert-secret=gate-webhook-cert", "--owner-cluster-role=gate-anchor"}},
 		"everything else": {args: []string{
 			"--set", "imagePullSecrets[0].name=x,serviceAccount.annotations.a=b,podLabels.a=b,podAnnotations.a=b,priorityClassName=system-cluster-critical,nodeSelector.a=b,metrics.service.annotations.a=b",

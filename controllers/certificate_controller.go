@@ -147,14 +147,14 @@ func (r *CertificateReconciler) trust(ctx context.Context, authority []byte) (co
 // bundlesOf are what the entries of a webhook configuration have the API server trust.
 func bundlesOf(o client.Object) [][]byte {
 	var bundles [][]byte
-	switch hooks := hooksOf(o).(type) {
-	case []admissionregistrationv1.ValidatingWebhook:
-		for i := range hooks {
-			bundles = append(bundles, hooks[i].ClientConfig.CABundle)
+	switch configuration := o.(type) {
+	case *admissionregistrationv1.ValidatingWebhookConfiguration:
+		for i := range configuration.Webhooks {
+			bundles = append(bundles, configuration.Webhooks[i].ClientConfig.CABundle)
 		}
-	case []admissionregistrationv1.MutatingWebhook:
-		for i := range hooks {
-			bundles = append(bundles, hooks[i].ClientConfig.CABundle)
+	case *admissionregistrationv1.MutatingWebhookConfiguration:
+		for i := range configuration.Webhooks {
+			bundles = append(bundles, configuration.Webhooks[i].ClientConfig.CABundle)
 		}
 	}
 	return bundles

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/countersign-dev/countersign/internal/protection"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
 
@@ -30,8 +31,8 @@ const certificatePause = 200 * time.Millisecond
 // managedBy marks what the operator writes.
 var managedBy = map[string]string{"app.kubernetes.io/managed-by": "countersign"}
 
-// WebhookConfigurationReconciler keeps the operator's webhook configurations equal to what the policies need, and
-// repairs them when somebody else changes or deletes them.
+// WebhookConfigurationReconciler keeps the operator's webhook configurations, and its admission policy, equal to what the
+// policies need, and repairs them when somebody else changes or deletes them.
 type WebhookConfigurationReconciler struct {
 	// Client reads from the cache and writes; Live reads from the API server.
 	Client client.Client
@@ -43,6 +44,8 @@ type WebhookConfigurationReconciler struct {
 	CABundle func() ([]byte, error)
 	// Trust tells that CABundle may have changed; nil where it never does.
 	Trust <-chan event.GenericEvent
+	// AdmissionPolicy has an admission policy kept as well, for the same subjects. Without, one of the operator's is removed.
+	AdmissionPolicy bool
 	// OwnerClusterRole names the ClusterRole of the release that owns the configurations, so that they go when the
 	// release goes. Empty while the operator runs without a release.
 	OwnerClusterRole string
@@ -72,8 +75,42 @@ func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reco
 		return reconcile.Result{}, r.ensure(ctx, &admissionregistrationv1.MutatingWebhookConfiguration{
 			ObjectMeta: metav1.ObjectMeta{Name: req.Name}, Webhooks: approvalWebhooks(r.Endpoint, bundle, r.Registry.Self()),
 		})
+	case protection.PolicyName:
+		return reconcile.Result{}, r.protect(ctx, r.deliveries.of(set))
 	}
 	return reconcile.Result{}, nil
+}
+
+// protect keeps the admission policy and its binding, or has none. The policy comes first: a binding without one does
+// nothing, and the other way round.
+func (r *WebhookConfigurationReconciler) protect(ctx context.Context, d *delivery) error {
+	policy, binding := protection.AdmissionPolicy(&d.enforce, r.OwnerClusterRole)
+	for _, o := range []client.Object{policy, binding} {
+		do := r.ensure
+		if !r.AdmissionPolicy {
+			do = r.remove
+		}
+		if err := do(ctx, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// remove deletes what an operator wrote that kept an admission policy. What others call so is theirs.
+func (r *WebhookConfigurationReconciler) remove(ctx context.Context, o client.Object) error {
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(o), o)
+	if apierrors.IsNotFound(err) || err == nil && !equality.Semantic.DeepEqual(o.GetLabels(), managedBy) {
+		return nil
+	}
+	if err == nil {
+		err = client.IgnoreNotFound(r.Client.Delete(ctx, o))
+	}
+	if err != nil {
+		return fmt.Errorf("removing %s: %w", describe(o), err)
+	}
+	ctrl.LoggerFrom(ctx).Info("Removed an admission policy, which is switched off", "name", o.GetName())
+	return nil
 }
 
 func validating(name string, hooks []admissionregistrationv1.ValidatingWebhook) client.Object {
@@ -89,7 +126,7 @@ func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, desired cli
 	}
 	stored, ok := desired.DeepCopyObject().(client.Object)
 	if !ok {
-		return fmt.Errorf("copying webhook configuration %s: it is no object", desired.GetName())
+		return fmt.Errorf("copying %s: it is no object", describe(desired))
 	}
 	desired.SetLabels(managedBy)
 	desired.SetOwnerReferences(owners)
@@ -98,7 +135,7 @@ func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, desired cli
 		return r.write(ctx, desired, true)
 	}
 	if err != nil {
-		return fmt.Errorf("reading webhook configuration %s: %w", desired.GetName(), err)
+		return fmt.Errorf("reading %s: %w", describe(desired), err)
 	}
 	if sameConfiguration(stored, desired) {
 		return nil
@@ -111,29 +148,45 @@ func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, desired cli
 func sameConfiguration(stored, desired client.Object) bool {
 	return equality.Semantic.DeepEqual(stored.GetLabels(), desired.GetLabels()) &&
 		equality.Semantic.DeepEqual(stored.GetOwnerReferences(), desired.GetOwnerReferences()) &&
-		equality.Semantic.DeepEqual(hooksOf(stored), hooksOf(desired))
+		equality.Semantic.DeepEqual(contentOf(stored), contentOf(desired))
 }
 
-func hooksOf(o client.Object) any {
+func contentOf(o client.Object) any {
 	switch configuration := o.(type) {
 	case *admissionregistrationv1.ValidatingWebhookConfiguration:
 		return configuration.Webhooks
 	case *admissionregistrationv1.MutatingWebhookConfiguration:
 		return configuration.Webhooks
+	case *admissionregistrationv1.ValidatingAdmissionPolicy:
+		return configuration.Spec
+	case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
+		return configuration.Spec
 	default:
 		return nil
 	}
 }
 
+// describe names an object in errors and in the log.
+func describe(o client.Object) string {
+	switch o.(type) {
+	case *admissionregistrationv1.ValidatingAdmissionPolicy:
+		return "admission policy " + o.GetName()
+	case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
+		return "binding of admission policy " + o.GetName()
+	default:
+		return "webhook configuration " + o.GetName()
+	}
+}
+
 func (r *WebhookConfigurationReconciler) write(ctx context.Context, desired client.Object, create bool) error {
-	ctrl.LoggerFrom(ctx).Info("Writing webhook configuration", "create", create)
+	ctrl.LoggerFrom(ctx).Info("Writing "+describe(desired), "create", create)
 	configurationWrites.WithLabelValues(desired.GetName()).Inc()
 	store := func() error { return r.Client.Update(ctx, desired) }
 	if create {
 		store = func() error { return r.Client.Create(ctx, desired) }
 	}
 	if err := store(); err != nil {
-		return fmt.Errorf("writing webhook configuration %s: %w", desired.GetName(), err)
+		return fmt.Errorf("writing %s: %w", describe(desired), err)
 	}
 	return nil
 }
@@ -154,7 +207,7 @@ func (r *WebhookConfigurationReconciler) ownerReferences(ctx context.Context) ([
 
 // SetupWithManager watches the configurations and the registry.
 func (r *WebhookConfigurationReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	names := []string{ActionsConfiguration, PoliciesConfiguration, ApprovalsConfiguration}
+	names := []string{ActionsConfiguration, PoliciesConfiguration, ApprovalsConfiguration, protection.PolicyName}
 	b := ctrl.NewControllerManagedBy(mgr)
 	if r.Trust != nil {
 		b.WatchesRawSource(source.Channel(r.Trust, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
@@ -165,6 +218,8 @@ func (r *WebhookConfigurationReconciler) SetupWithManager(mgr ctrl.Manager) erro
 		Named("webhookconfiguration").
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, &handler.EnqueueRequestForObject{}).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, &handler.EnqueueRequestForObject{}).
+		Watches(&admissionregistrationv1.ValidatingAdmissionPolicy{}, &handler.EnqueueRequestForObject{}).
+		Watches(&admissionregistrationv1.ValidatingAdmissionPolicyBinding{}, &handler.EnqueueRequestForObject{}).
 		WatchesRawSource(registryUpdates(r.Registry, func([]string) []string { return names })).
 		Complete(r)
 }

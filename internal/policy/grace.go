@@ -5,6 +5,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/activity"
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // grace is the time after change windows have closed in which an agent may go on changing what it changed inside them.
@@ -28,7 +29,7 @@ type Waiver struct {
 }
 
 // Warning tells whoever acts, in one line.
-func (w *Waiver) Warning() string { return printable(w.Detail, maxWarning) }
+func (w *Waiver) Warning() string { return legible.Line(w.Detail, maxWarning) }
 
 // graces are the kinds of grace that the policy grants.
 func (p *Policy) graces() []grace {

@@ -85,9 +85,6 @@ func unusable(p *policy.Policy) error {
 	for _, e := range p.Errors {
 		problems = append(problems, e.Error())
 	}
-	for _, field := range p.Unavailable {
-		problems = append(problems, field+": this version does not implement it")
-	}
 	if len(problems) == 0 {
 		return nil
 	}

@@ -148,7 +148,7 @@ func (s *suite) decide(ctx context.Context, r *Result, request action.Request, w
 	if err != nil {
 		return err
 	}
-	if s.policies.NeedsHistory(in) {
+	if s.policies.NeedsHistory(in) != policy.NotNeeded {
 		at := activity.Attempt{Action: in.Action}
 		if at.Key, err = approval.AttemptKey(in.Action, hasher.Hash(in.Action), request.ID); err != nil {
 			at.Key = "review." + request.ID
