@@ -61,7 +61,7 @@ func newCommand(decisions io.Writer) *cobra.Command {
 	// Cobra does not wrap: without this the usage of a flag runs out of the terminal.
 	command.SetUsageTemplate(strings.ReplaceAll(command.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 100 "))
 	command.CompletionOptions.DisableDefaultCmd = true
-	command.AddCommand(newCleanup())
+	command.AddCommand(newCleanup(), newSeal())
 	return command
 }
 

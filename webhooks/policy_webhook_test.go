@@ -152,9 +152,9 @@ func TestPolicyWarnings(t *testing.T) {
 		replace []string
 		want    string
 	}{
-		"no task":        {[]string{base[strings.Index(base, "tasks:"):], ""}, "without a task everything that the policy governs is refused"},
-		"unused window":  {[]string{"changeWindows: {allowed: [nights]}\n", ""}, "window nights is defined but neither"},
-		"past window":    {[]string{`weekly: {days: [Mon], start: "22:00", end: "06:00"}`, `once: {from: "2020-01-01T00:00:00Z", to: "2020-01-02T00:00:00Z"}`}, "lies in the past"},
+		"no task":       {[]string{base[strings.Index(base, "tasks:"):], ""}, "without a task everything that the policy governs is refused"},
+		"unused window": {[]string{"changeWindows: {allowed: [nights]}\n", ""}, "window nights is defined but neither"},
+		"past window":   {[]string{`weekly: {days: [Mon], start: "22:00", end: "06:00"}`, `once: {from: "2020-01-01T00:00:00Z", to: "2020-01-02T00:00:00Z"}`}, "lies in the past"},
 		"a field that a kind does not have": {
 			[]string{"tasks:", "guards: [{name: g, resourceRules: [{apiGroups: [apps], resources: [deployments], operations: [UPDATE]}], expression: object.spec.replica < 5}]\ntasks:"},
 			"spec.guards[0].expression: of a Deployment: line 1, column 12: undefined field 'replica'",

@@ -109,7 +109,7 @@ func (c *compiler) compileSubjects(self Identity, at *field.Path) {
 		c.fail(field.Required(at, "name at least one service account, user or group"))
 	}
 	for i, s := range c.spec.Subjects {
-		errs := validateSubject(s, self, at.Index(i))
+		errs := ValidateSubject(s, self, at.Index(i))
 		c.policy.Errors = append(c.policy.Errors, errs...)
 		// A subject that must not be governed is not governed, even if such a policy was stored.
 		if len(errs) == 0 {

@@ -53,8 +53,8 @@ func isCoreAccount(s v1alpha1.Subject) bool {
 		(coreAccounts[s.Name] || strings.HasSuffix(s.Name, "-controller"))
 }
 
-// validateSubject refuses subjects that would stop Countersign or the cluster itself.
-func validateSubject(s v1alpha1.Subject, self Identity, at *field.Path) field.ErrorList {
+// ValidateSubject refuses subjects that would stop Countersign or the cluster itself.
+func ValidateSubject(s v1alpha1.Subject, self Identity, at *field.Path) field.ErrorList {
 	var errs field.ErrorList
 	if isCoreAccount(s) {
 		errs = append(errs, field.Invalid(at, describeSubject(s),
