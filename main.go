@@ -24,11 +24,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/catalogue"
 	"github.com/countersign-dev/countersign/internal/certificate"
 	"github.com/countersign-dev/countersign/internal/history"
@@ -68,6 +70,7 @@ type operator struct {
 	discovery discovery.DiscoveryInterface
 	kinds     *catalogue.Catalogue
 	settler   *settlement.Settler
+	canary    *canary.Canary
 	self      policy.Identity
 	drain     webhooks.Drain
 	// trust tells that the bundle of authorities in certs may have changed.
@@ -94,7 +97,9 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 		return err
 	}
 	op := &operator{options: o, mgr: mgr, certs: certificate.Dir(o.certDir), self: self, trust: make(chan event.GenericEvent, 1),
-		registry: registry.New(self, policy.Operator{Namespace: o.namespace, OwnerClusterRole: o.ownerClusterRole})}
+		registry: registry.New(self, policy.Operator{
+			Namespace: o.namespace, OwnerClusterRole: o.ownerClusterRole, Canary: o.canaryUsername(),
+		})}
 	if err := op.addCatalogue(); err != nil {
 		return err
 	}
@@ -104,7 +109,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	}
 	defer closeLog()
 	for _, add := range []func() error{
-		op.addCertificates, func() error { return op.addIndexes(ctx) }, op.addControllers,
+		op.addCertificates, op.addCanary, func() error { return op.addIndexes(ctx) }, op.addControllers,
 		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {
 		if err := add(); err != nil {
@@ -157,6 +162,22 @@ func (op *operator) trusted() {
 	case op.trust <- event.GenericEvent{Object: &corev1.Secret{}}:
 	default:
 	}
+}
+
+// addCanary has every replica find out whether agents are refused.
+func (op *operator) addCanary() error {
+	write, err := canary.Writer(op.mgr.GetConfig(), canary.AccountFor(op.self, op.canaryUsername(), op.canaryNamespace()))
+	if err != nil {
+		return err
+	}
+	op.canary = canary.New(write, op.clock)
+	if err := op.mgr.Add(op.canary); err != nil {
+		return fmt.Errorf("adding the canary: %w", err)
+	}
+	if err := op.mgr.Add(&controllers.CanaryAlarm{Cache: op.mgr.GetCache(), Canary: op.canary}); err != nil {
+		return fmt.Errorf("adding what wakes the canary: %w", err)
+	}
+	return nil
 }
 
 // addCatalogue makes the catalogue of kinds, and what settles uses, for the controllers and the webhooks.
@@ -256,7 +277,7 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Cluster: cluster, Self: op.self}
 	actions := webhooks.ActionWebhook{
 		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,
-		Cluster:    cluster,
+		Cluster: cluster, Canary: op.canaryUsername(),
 		Activities: &webhooks.Activities{Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Clock: op.clock},
 	}
 	observer := actions
@@ -313,6 +334,9 @@ func (op *operator) addChecks(server *webhooks.Server) error {
 func (op *operator) addMetrics() error {
 	if err := webhooks.RegisterMetrics(); err != nil {
 		return err
+	}
+	if err := metrics.Registry.Register(op.canary); err != nil {
+		return fmt.Errorf("registering the metrics of the canary: %w", err)
 	}
 	return controllers.RegisterMetrics(op.registry, op.clock)
 }

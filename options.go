@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -10,6 +11,10 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/countersign-dev/countersign/internal/policy"
 )
 
 // options are the settings of the operator. There is no configuration file: flags only.
@@ -23,6 +28,7 @@ type options struct {
 	certSecret       string
 	ownerClusterRole string
 	admissionPolicy  bool
+	canary           string
 	metricsAddress   string
 	probeAddress     string
 	leaderElect      bool
@@ -54,6 +60,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 		"ClusterRole of the release that owns the webhook configurations, so that they go with it")
 	f.BoolVar(&o.admissionPolicy, "admission-policy", false, "keep a ValidatingAdmissionPolicy that refuses the subjects of Enforce policies "+
 		"what Countersign depends on, webhook configurations first; it goes on while the operator is down")
+	f.StringVar(&o.canary, "canary", "countersign-canary",
+		"service account of the release's namespace as which the operator finds out that agents are refused; it need not exist")
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `address of the metrics endpoint, such as :8080; "0" switches it off`)
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", "0", `address of /healthz and /readyz, such as :8081; "0" switches them off`)
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect one of several replicas for background work; every replica decides in any case")
@@ -89,6 +97,9 @@ func (o *options) complete() error {
 	if o.shutdownDelay < 0 {
 		return fmt.Errorf("--shutdown-delay must not be negative, not %s", o.shutdownDelay)
 	}
+	if problems := validation.IsDNS1123Subdomain(o.canary); len(problems) > 0 {
+		return fmt.Errorf("--canary must be the name of a service account, not %q: %s", o.canary, problems[0])
+	}
 	if o.logLevel < 0 || o.logLevel > 5 {
 		return fmt.Errorf("--log-level must be between 0 and 5, not %d", o.logLevel)
 	}
@@ -119,6 +130,14 @@ func (o *options) host() string {
 		return ""
 	}
 	return u.Hostname()
+}
+
+// canaryNamespace is that of the release or, without one, a namespace that every cluster has.
+func (o *options) canaryNamespace() string { return cmp.Or(o.namespace, metav1.NamespaceDefault) }
+
+// canaryUsername is the user name of the canary.
+func (o *options) canaryUsername() string {
+	return policy.ServiceAccountUsername(o.canaryNamespace(), o.canary)
 }
 
 // inCluster says that the API server reaches the operator by its Service.

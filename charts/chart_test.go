@@ -87,6 +87,15 @@ func TestRelease(t *testing.T) {
 	t.Run("an event tells of the policy", func(t *testing.T) {
 		eventually(t, "the event", func(ctx context.Context) error { return eventOf(ctx, a, "closed") })
 	})
+	t.Run("the canary is refused", func(t *testing.T) {
+		eventually(t, "the metric", func(ctx context.Context) error {
+			body, err := get(ctx, "http://"+operator.metrics+"/metrics")
+			if err == nil && !strings.Contains(body, "\ncountersign_enforcement_up 1\n") {
+				err = fmt.Errorf("the metrics are %s", body)
+			}
+			return err
+		})
+	})
 	t.Run("metrics are served", func(t *testing.T) {
 		body, err := get(t.Context(), "http://"+operator.metrics+"/metrics")
 		if err != nil || !strings.Contains(body, "countersign_policies{") {

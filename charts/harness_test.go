@@ -48,6 +48,7 @@ const (
 	chart     = "countersign" // the directory
 
 	anchor          = "countersign-anchor"
+	canary          = "countersign-canary"
 	service         = "countersign-webhook"
 	certSecret      = "countersign-webhook-cert"
 	actionsConfig   = "countersign-actions"

@@ -3,11 +3,13 @@ package charts
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -114,6 +116,10 @@ func TestAccess(t *testing.T) {
 			{verb: "create", resource: bindings, who: release},
 			{verb: "create", resource: "rolebindings.rbac.authorization.k8s.io", namespace: namespace, who: release},
 			{verb: "impersonate", resource: "users", who: release},
+			{verb: "impersonate", resource: "groups", name: "system:masters", who: release},
+			{verb: "impersonate", resource: "serviceaccounts", namespace: namespace, name: canary, want: true, who: release},
+			{verb: "impersonate", resource: "serviceaccounts", namespace: namespace, name: release, who: release},
+			{verb: "impersonate", resource: "serviceaccounts", namespace: agentNamespace, name: canary, who: release},
 			{verb: "impersonate", resource: "serviceaccounts", namespace: "kube-system", who: release},
 			{verb: "create", resource: "serviceaccounts/token", namespace: namespace, who: release},
 			{verb: "create", resource: "serviceaccounts/token", namespace: "kube-system", who: release},
@@ -148,6 +154,18 @@ func TestAccess(t *testing.T) {
 			{verb: "update", resource: leases, namespace: namespace, name: "another", who: release},
 			{verb: "get", resource: leases, namespace: "kube-system", name: "kube-controller-manager", who: release},
 		})
+	})
+	t.Run("of the canary", func(t *testing.T) {
+		wantAccess(t, a, []access{
+			{verb: "create", resource: "configmaps", namespace: namespace, want: true, who: canary},
+			{verb: "get", resource: "configmaps", namespace: namespace, name: "any", who: canary},
+			{verb: "create", resource: "configmaps", namespace: agentNamespace, who: canary},
+			{verb: "create", resource: "secrets", namespace: namespace, who: canary},
+			{verb: "create", resource: "pods", namespace: namespace, who: canary},
+		})
+		if _, err := a.CoreV1().ServiceAccounts(namespace).Get(t.Context(), canary, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+			t.Errorf("somebody could get a token of the canary: %v", err)
+		}
 	})
 	t.Run("of a second release", func(t *testing.T) {
 		out, err := helm(t, "install", "second", chart, "--namespace", "second", "--create-namespace", "--set", "crds.install=false")
@@ -214,7 +232,8 @@ func TestRulesNameWhatTheyGrant(t *testing.T) {
 		for _, rule := range role.Rules {
 			for _, list := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs, rule.NonResourceURLs} {
 				for _, word := range list {
-					if strings.Contains(word, "*") || word == "escalate" || word == "bind" || word == "impersonate" {
+					canaryOnly := o.GetKind() == "Role" && slices.Equal(rule.ResourceNames, []string{canary})
+					if strings.Contains(word, "*") || word == "escalate" || word == "bind" || word == "impersonate" && !canaryOnly {
 						t.Errorf("%s %s grants %q: %+v", o.GetKind(), o.GetName(), word, rule)
 					}
 				}

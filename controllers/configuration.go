@@ -91,7 +91,7 @@ func (d *deliveries) of(set *policy.Set) *delivery {
 // newDelivery takes in the subjects of all policies. Where that is more than the API server accepts, Enforce policies
 // come first, within these the oldest, and what does not fit is left out: so what was in force stays in force.
 func newDelivery(set *policy.Set) *delivery {
-	d := &delivery{set: set, left: map[string]bool{}}
+	d := &delivery{set: set, left: map[string]bool{}, enforce: alwaysGoverned(set)}
 	for _, p := range set.Policies() {
 		d.target(p).Add(p.Subjects())
 	}
@@ -104,6 +104,14 @@ func newDelivery(set *policy.Set) *delivery {
 	return d
 }
 
+// alwaysGoverned is who is governed whatever the policies say: the canary.
+func alwaysGoverned(set *policy.Set) protection.Subjects {
+	if set.Canary() == "" {
+		return protection.Subjects{}
+	}
+	return protection.Subjects{Users: []string{set.Canary()}}
+}
+
 // target is where the subjects of a policy belong.
 func (d *delivery) target(p *policy.Policy) *protection.Subjects {
 	if p.Enforcement == v1alpha1.Enforce {
@@ -114,7 +122,7 @@ func (d *delivery) target(p *policy.Policy) *protection.Subjects {
 
 // fill begins anew and takes in policy after policy while they fit.
 func (d *delivery) fill() {
-	d.enforce, d.observe = protection.Subjects{}, protection.Subjects{}
+	d.enforce, d.observe = alwaysGoverned(d.set), protection.Subjects{}
 	for _, p := range byPrecedence(d.set.Policies()) {
 		target := d.target(p)
 		before := *target

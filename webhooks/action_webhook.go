@@ -40,6 +40,8 @@ type ActionWebhook struct {
 	Recorder *Recorder
 	// Clock tells the instant of a decision.
 	Clock clock.PassiveClock
+	// Canary is the user name of the canary, whose attempts are not agents' actions. Empty: there is none.
+	Canary string
 	// ObserveOnly is the entry for subjects of Warn and Audit policies: what cannot be judged passes there, as it
 	// does when the webhook is down. An Enforce policy is enforced on either entry.
 	ObserveOnly bool
@@ -60,12 +62,22 @@ func (w *ActionWebhook) Handle(ctx context.Context, r admission.Request) admissi
 	ctx, cancel := context.WithTimeout(ctx, decisionDeadline)
 	defer cancel()
 	v := w.judge(ctx, intake.RequestOf(&r.AdmissionRequest), began)
+	if w.isCanary(&v) {
+		return respond(&v)
+	}
 	observe(&v, w.Clock.Since(began))
 	if err := w.Recorder.Record(&v); err != nil {
 		// What cannot be recorded must not happen.
 		v.decision = w.failure(policy.InternalError, "the decision cannot be recorded: "+err.Error())
 	}
 	return respond(&v)
+}
+
+// isCanary says whether a verdict is about the canary's question, and is the refusal that it asks for. That says nothing
+// about agents, so it is neither recorded nor counted as a decision; what else the canary may come to do, is.
+func (w *ActionWebhook) isCanary(v *verdict) bool {
+	return w.Canary != "" && v.request.Actor.Username == w.Canary && v.decision.Outcome == policy.Deny &&
+		v.request.DryRun && v.request.Group == "" && v.request.Resource == "configmaps"
 }
 
 // judge decides one request. Whatever goes wrong is a refusal with its reason.

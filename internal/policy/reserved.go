@@ -25,6 +25,7 @@ type reservedClass struct {
 
 // reservedClasses are all of them. What they do not name is for policies to decide.
 var reservedClasses = []reservedClass{
+	{"*", "*", everythingOfCanary},
 	{v1alpha1.GroupName, "*", ownObjects},
 	{"*", "*", ownNamespace},
 	{rbacGroup, "*", ownRights},

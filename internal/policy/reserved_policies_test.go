@@ -5,6 +5,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/action"
 )
 
 // TestNothingWaivesReserved has policies allow, ask about or govern other things than an action that is reserved: the
@@ -42,5 +45,31 @@ tasks:
 	d := watched.Decide(Input{Action: a, Now: berlinNoon})
 	if d.Outcome != Allow || len(d.Shadows) != 1 || d.Shadows[0].Decision.Outcome != Deny {
 		t.Errorf("an account that is only watched gets %s, with %+v", d.Outcome, d.Shadows)
+	}
+}
+
+// TestCanary is governed and refused everything, with and without policies.
+func TestCanary(t *testing.T) {
+	const name = "system:serviceaccount:countersign-system:countersign-canary"
+	bystander := Compile(policyOf(t, "p", subjects+"outOfScope: Allow\n"), Identity{})
+	for what, policies := range map[string][]*Policy{"no policies": nil, "one about others": {bystander}} {
+		set := NewSet(policies, Operator{Canary: name})
+		for _, namespace := range []string{"countersign-system", "elsewhere"} {
+			a := &action.Action{
+				Operation: v1alpha1.OperationCreate, Resource: "configmaps", Version: "v1", Namespaced: true, Namespace: namespace,
+				Actor: action.Actor{Username: name}, New: map[string]any{"kind": "ConfigMap"},
+			}
+			d := set.Decide(Input{Action: a, Now: berlinNoon})
+			if d.Outcome != Deny || !d.Governed || d.Obstacles[0].Reason != ReservedAction {
+				t.Errorf("%s: in %s the canary is answered by %+v", what, namespace, d)
+			}
+			a.Actor.Username += "2"
+			if d := set.Decide(Input{Action: a, Now: berlinNoon}); d.Outcome != Allow || d.Governed {
+				t.Errorf("%s: another account is taken for the canary: %+v", what, d)
+			}
+		}
+		if none := NewSet(policies, Operator{}); none.Governs(action.Actor{}) {
+			t.Errorf("%s: without a canary a caller without a name is governed", what)
+		}
 	}
 }

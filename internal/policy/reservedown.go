@@ -8,6 +8,14 @@ import (
 	"github.com/countersign-dev/countersign/internal/action"
 )
 
+// everythingOfCanary is all that the canary does: it exists to be refused.
+func everythingOfCanary(s *Set, in *Input) string {
+	if !s.operator.isCanary(in.Action.Actor) {
+		return ""
+	}
+	return "this account is Countersign's canary: that it is refused everything shows that agents are"
+}
+
 // ownObjects are policies and approvals, but for what a requester says for itself.
 func ownObjects(_ *Set, in *Input) string {
 	if justifies(in.Action) || requests(in.Action) {

@@ -28,6 +28,14 @@ type Operator struct {
 	// OwnerClusterRole names the ClusterRole that owns the webhook configurations: they go when it goes. Empty while
 	// there is none.
 	OwnerClusterRole string
+	// Canary is the user name of the canary, which is governed whatever the policies say and refused everything. Empty
+	// while there is none.
+	Canary string
+}
+
+// isCanary says whether an actor is the canary.
+func (o *Operator) isCanary(actor action.Actor) bool {
+	return o.Canary != "" && actor.Username == o.Canary
 }
 
 // bucket holds the policies of one subject.
@@ -65,6 +73,9 @@ func NewSet(policies []*Policy, operator Operator) *Set {
 }
 
 func byName(a, b *Policy) int { return cmp.Compare(a.Name, b.Name) }
+
+// Canary is the user name of the canary, empty where there is none.
+func (s *Set) Canary() string { return s.operator.Canary }
 
 // Policies are the policies of the set, by name. The caller must not change the slice.
 func (s *Set) Policies() []*Policy { return s.policies }
@@ -168,6 +179,7 @@ func (s *Set) find(a *action.Action) candidates {
 		c.enforced = b.enforced.appendTo(c.enforced, key)
 		c.observed = b.observed.appendTo(c.observed, key)
 	}
+	c.governed = s.operator.isCanary(a.Actor)
 	take(s.users[a.Actor.Username])
 	if namespace, _, ok := splitServiceAccount(a.Actor.Username); ok {
 		take(s.accounts[namespace])

@@ -39,6 +39,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "countersign.fullname" . }}-anchor
 {{- end -}}
 
+{{/* The service account as which the operator finds out that agents are refused. There is no such account. */}}
+{{- define "countersign.canary" -}}
+{{ include "countersign.fullname" . }}-canary
+{{- end -}}
+
 {{- define "countersign.image" -}}
 {{- if .Values.image.digest -}}
 {{ .Values.image.repository }}@{{ .Values.image.digest }}
