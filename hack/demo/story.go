@@ -32,9 +32,9 @@ func installing(o *operator) act {
 			run: o.line() + " &", do: o.start, want: passing()},
 		{who: theOperator, title: "What the chart's RBAC does not give to it, it cannot do.",
 			run: "kubectl auth whoami", want: passing("system:serviceaccount:" + namespace + ":countersign")},
-		{who: admin, title: "Without a policy nothing that anybody does is sent to it.", patient: true,
+		{who: admin, title: "Without a policy nothing is sent to it but what its own canary does.", patient: true,
 			run:  "kubectl get validatingwebhookconfigurations",
-			want: passing("countersign-actions    0", "countersign-policies   3")},
+			want: passing("countersign-actions    1", "countersign-policies   3")},
 	}}
 }
 
