@@ -2,6 +2,7 @@ package webhooks
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -95,6 +96,12 @@ func (a *Activities) note(
 		return false, &historyError{err}
 	case already:
 		return false, nil
+	}
+	switch may, err := possible(ctx, a.Live, v.action); {
+	case err != nil:
+		return false, &historyError{err}
+	case !may:
+		return false, &historyError{errors.New(staleAdvice)}
 	}
 	known.Status = next
 	return a.write(ctx, known)

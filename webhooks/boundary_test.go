@@ -12,6 +12,7 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/discovery"
@@ -88,6 +89,8 @@ type handler struct {
 	start time.Time
 	web   *appsv1.Deployment
 	first string // name of the first approval
+	// agentUID is that of the agent's service account.
+	agentUID string
 }
 
 func newHandler(t *testing.T) *handler {
@@ -105,6 +108,8 @@ func newHandlerFor(t *testing.T, spec string) *handler {
 	e.person(t, "erin")
 	web := deployment(namespace, "web")
 	allowed(t, e.admin.Create(t.Context(), web))
+	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "agent"}}
+	allowed(t, e.admin.Create(t.Context(), account))
 	stored := &v1alpha1.AgentActionPolicy{}
 	p := e.policyNamed(t, "p-"+namespace, namespace, spec)
 	allowed(t, e.admin.Get(t.Context(), client.ObjectKeyFromObject(p), stored))
@@ -114,7 +119,7 @@ func newHandlerFor(t *testing.T, spec string) *handler {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &handler{Client: e.admin, web: web, start: time.Now().Truncate(time.Second)}
+	h := &handler{Client: e.admin, web: web, agentUID: string(account.UID), start: time.Now().Truncate(time.Second)}
 	h.clock = clocktesting.NewFakePassiveClock(h.start)
 	h.ActionWebhook = &webhooks.ActionWebhook{
 		Registry: known, Clock: h.clock, Recorder: webhooks.NewRecorder(io.Discard, "test"),
@@ -159,7 +164,7 @@ func (h *handler) reviewOnce(t *testing.T) admission.Response {
 		UID: "review", Operation: admissionv1.Update, Namespace: namespace, Name: h.web.Name,
 		Kind:     metav1.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"},
 		Resource: metav1.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"},
-		UserInfo: authenticationv1.UserInfo{Username: "system:serviceaccount:" + namespace + ":agent", UID: "agent-uid"},
+		UserInfo: authenticationv1.UserInfo{Username: "system:serviceaccount:" + namespace + ":agent", UID: h.agentUID},
 		Object:   raw(after), OldObject: raw(h.web.DeepCopy()),
 	}})
 }

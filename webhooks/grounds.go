@@ -22,9 +22,11 @@ type grounds struct {
 	lostApprovers []string
 	// movedPolicy is one that is not what the decision was made with, empty where there is none.
 	movedPolicy string
+	// possible says that the API server can have sent the review.
+	possible bool
 }
 
-// grounds asks about every approver and every policy at once.
+// grounds asks about every approver, every policy and the review itself at once.
 func (a *Approvals) grounds(ctx context.Context, p *plea, live *v1alpha1.ActionApproval) (grounds, error) {
 	consents := consentsOf(live)
 	policies := p.v.decision.Policies
@@ -43,10 +45,14 @@ func (a *Approvals) grounds(ctx context.Context, p *plea, live *v1alpha1.ActionA
 			return err
 		})
 	}
+	var found grounds
+	group.Go(func() (err error) {
+		found.possible, err = possible(ctx, a.Live, p.in.Action)
+		return err
+	})
 	if err := group.Wait(); err != nil {
 		return grounds{}, err
 	}
-	var found grounds
 	for i := range consents {
 		if lost[i] {
 			found.lostApprovers = append(found.lostApprovers, consents[i].Username)

@@ -7,12 +7,9 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
-	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/approval"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
@@ -28,10 +25,10 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		p.v.decision.Remedy.Ask = "the same command without dry run opens a request for approval"
 		return nil
 	}
-	switch seen, err := a.compare(ctx, p, p.request.Task != nil); {
+	switch current, err := a.current(ctx, p); {
 	case err != nil:
 		return err
-	case seen == objectStale:
+	case !current:
 		p.v.decision.Remedy.Ask = staleAdvice
 		return nil
 	}
@@ -52,6 +49,16 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		return nil
 	}
 	return a.create(ctx, p, now)
+}
+
+// current says whether what people would be asked about is so: who asks is whom the review says, and the object is as it
+// shows, where the operator may look.
+func (a *Approvals) current(ctx context.Context, p *plea) (bool, error) {
+	seen, err := a.compare(ctx, p.in.Action, p.request.Task != nil)
+	if err != nil || seen == objectStale {
+		return false, err
+	}
+	return possibleAccount(ctx, a.Live, p.in.Action.Actor)
 }
 
 // supersede ends the approvals for the same change from where the object does not start any more.
@@ -140,14 +147,4 @@ func (a *Approvals) create(ctx context.Context, p *plea, now time.Time) error {
 	}
 	p.wait(opened)
 	return nil
-}
-
-// liveVersion reads the resourceVersion of an action's object from the API server.
-func liveVersion(ctx context.Context, live client.Reader, a *action.Action) (string, error) {
-	object := &unstructured.Unstructured{}
-	object.SetGroupVersionKind(schema.GroupVersionKind{Group: a.Group, Version: a.Version, Kind: a.Kind})
-	if err := live.Get(ctx, client.ObjectKey{Namespace: a.Namespace, Name: a.Name}, object); err != nil {
-		return "", fmt.Errorf("reading %s %s/%s: %w", a.Resource, a.Namespace, a.Name, err)
-	}
-	return object.GetResourceVersion(), nil
 }

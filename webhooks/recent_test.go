@@ -210,7 +210,7 @@ func (h *handler) creation(t *testing.T, name string) admission.Response {
 		UID: "review", Operation: admissionv1.Create, Namespace: namespace, Name: name,
 		Kind:     metav1.GroupVersionKind{Version: "v1", Kind: "Secret"},
 		Resource: metav1.GroupVersionResource{Version: "v1", Resource: "secrets"},
-		UserInfo: authenticationv1.UserInfo{Username: "system:serviceaccount:" + namespace + ":agent", UID: "agent-uid"},
+		UserInfo: authenticationv1.UserInfo{Username: "system:serviceaccount:" + namespace + ":agent", UID: h.agentUID},
 		Object:   runtime.RawExtension{Raw: text},
 	}})
 }

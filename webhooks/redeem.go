@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -84,6 +85,10 @@ func (a *Approvals) judge(ctx context.Context, p *plea, live *v1alpha1.ActionApp
 		if err != nil {
 			return false, err
 		}
+		if !grounds.possible {
+			p.refuse(live, staleAdvice)
+			return true, nil
+		}
 		if grounds.movedPolicy != "" {
 			p.refuse(live, "policy "+grounds.movedPolicy+" changes at this moment, repeat the same command")
 			return true, nil
@@ -150,7 +155,7 @@ func (a *Approvals) since(live *v1alpha1.ActionApproval) string {
 // void ends an approval whose action would not be what was approved, unless the review itself is stale: then the API
 // server comes again.
 func (a *Approvals) void(ctx context.Context, p *plea, live *v1alpha1.ActionApproval, reason string) (bool, error) {
-	switch seen, err := a.compare(ctx, p, live.Spec.Task != nil); {
+	switch seen, err := a.compare(ctx, p.in.Action, live.Spec.Task != nil); {
 	case err != nil:
 		return true, err
 	case seen == objectUnknown:
@@ -182,19 +187,19 @@ const (
 const staleAdvice = "the object changed while it was reviewed, repeat the same command"
 
 // compare reads whether the object is by now another one than the review shows: the API server reviews a copy first
-// that may be old. What is read live already is current, and so is what a run of a task is about: no object.
-func (a *Approvals) compare(ctx context.Context, p *plea, run bool) (int, error) {
-	act := p.in.Action
-	if run || act.Operation != v1alpha1.OperationUpdate && act.Operation != v1alpha1.OperationDelete || act.Target != nil {
+// that may be old, and others than the API server may say anything. What is read live already is current, and so is what a
+// run of a task is about: no object.
+func (a *Approvals) compare(ctx context.Context, act *action.Action, run bool) (int, error) {
+	if run || !showsObject(act) {
 		return objectCurrent, nil
 	}
-	live, err := liveVersion(ctx, a.Live, act)
+	stored, err := storedObject(ctx, a.Live, act)
 	switch {
 	case apierrors.IsForbidden(err):
 		return objectUnknown, nil
-	case client.IgnoreNotFound(err) != nil:
+	case err != nil:
 		return objectUnknown, err
-	case live != reviewedVersion(act):
+	case !approval.SameVersion(act.Old, stored) || !approval.SameContent(act.Old, stored):
 		return objectStale, nil
 	}
 	return objectCurrent, nil
@@ -210,11 +215,19 @@ func (a *Approvals) Disturb(ctx context.Context, v *verdict) error {
 	if err := a.Cached.List(ctx, &list, client.MatchingFields{TargetField: v.action.UID}); err != nil {
 		return fmt.Errorf("listing approvals: %w", err)
 	}
-	for i := range list.Items {
-		if usable(&list.Items[i], a.Clock.Now()) && approval.Disturbs(&list.Items[i], v.action, v.hash) {
-			if err := a.end(ctx, client.ObjectKeyFromObject(&list.Items[i]), "Void: an agent has changed the object since"); err != nil {
-				return err
-			}
+	disturbed := slices.DeleteFunc(list.Items, func(k v1alpha1.ActionApproval) bool {
+		return !usable(&k, a.Clock.Now()) || !approval.Disturbs(&k, v.action, v.hash)
+	})
+	if len(disturbed) == 0 {
+		return nil
+	}
+	// From an old copy nothing is stored: the API server comes again, with the object as it is.
+	if seen, err := a.compare(ctx, v.action, false); err != nil || seen == objectStale {
+		return err
+	}
+	for i := range disturbed {
+		if err := a.end(ctx, client.ObjectKeyFromObject(&disturbed[i]), "Void: an agent has changed the object since"); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -234,11 +247,4 @@ func (a *Approvals) end(ctx context.Context, key client.ObjectKey, message strin
 		live.Status = approval.End(live, approval.Void, message, a.Clock.Now())
 		return a.Client.Status().Update(ctx, live)
 	})
-}
-
-// reviewedVersion is the resourceVersion of the object that a review shows.
-func reviewedVersion(a *action.Action) string {
-	metadata, _ := a.Old["metadata"].(map[string]any)
-	version, _ := metadata["resourceVersion"].(string)
-	return version
 }

@@ -1,6 +1,7 @@
 package approval
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -122,6 +123,43 @@ func TestUsedBy(t *testing.T) {
 			}
 			if act.Operation == v1alpha1.OperationUpdate && (got.Generation == 0) == (got.ResourceVersion == "") {
 				t.Errorf("the state from which it starts is not known: %+v", got)
+			}
+		})
+	}
+}
+
+// TestPossible has reviews show what the API server can have stored, and what it cannot.
+func TestPossible(t *testing.T) {
+	stored := func(uid, version string, generation int64, replicas any) map[string]any {
+		return map[string]any{
+			"metadata": map[string]any{"uid": uid, "resourceVersion": version, "generation": generation, "managedFields": []any{"x"}},
+			"spec":     map[string]any{"replicas": replicas},
+		}
+	}
+	now := stored("u", "100", 5, int64(2))
+	for name, tc := range map[string]struct {
+		review action.Action
+		stored map[string]any
+		want   bool
+	}{
+		"as it is":                      {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("u", "100", 5, json.Number("2"))}, now, true},
+		"as it was":                     {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("u", "99", 4, int64(1))}, now, true},
+		"before a status was written":   {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("u", "99", 5, int64(2))}, now, true},
+		"a deletion":                    {action.Action{Operation: v1alpha1.OperationDelete, Old: stored("u", "100", 5, int64(2))}, now, true},
+		"a creation":                    {action.Action{Operation: v1alpha1.OperationCreate}, nil, true},
+		"a scale":                       {action.Action{Operation: v1alpha1.OperationUpdate, Target: now}, nil, true},
+		"another object":                {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("v", "100", 5, int64(2))}, now, false},
+		"no object":                     {action.Action{Operation: v1alpha1.OperationDelete, Old: stored("", "", 0, nil)}, stored("", "", 0, nil), false},
+		"nothing is stored":             {action.Action{Operation: v1alpha1.OperationDelete, Old: stored("u", "100", 5, int64(2))}, nil, false},
+		"of the future":                 {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("u", "101", 5, int64(2))}, now, false},
+		"of a future generation":        {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("u", "99", 6, int64(2))}, now, false},
+		"of an incomparable version":    {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("u", "x", 5, int64(2))}, now, false},
+		"of no version":                 {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("u", "", 5, int64(2))}, now, false},
+		"other content at this version": {action.Action{Operation: v1alpha1.OperationUpdate, Old: stored("u", "100", 5, int64(3))}, now, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := Possible(&tc.review, tc.stored); got != tc.want {
+				t.Errorf("got %t, want %t", got, tc.want)
 			}
 		})
 	}
