@@ -9,7 +9,8 @@ import (
 // TestHelp pins what people read first. It needs no cluster.
 func TestHelp(t *testing.T) {
 	for name, args := range map[string][]string{
-		"root": {"--help"}, "options": {"options"}, "test": {"test", "--help"},
+		"root": {"--help"}, "options": {"options"}, "test": {"test", "--help"}, "windows": {"windows", "--help"},
+		"can-i": {"can-i", "--help"}, "explain": {"explain", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(t, "", args...)

@@ -176,6 +176,11 @@ func objectsIn(file string) ([]map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
+	return objectsOf(text, file)
+}
+
+// objectsOf reads all objects of a text, which comes from somewhere.
+func objectsOf(text []byte, file string) ([]map[string]any, error) {
 	documents, err := split(text)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s: %w", file, err)

@@ -33,16 +33,13 @@ func (s *Suite) compile(in folder) (*policy.Set, error) {
 	}
 	self := policy.Identity{Username: policy.ServiceAccountUsername(operator.Namespace, operator.ServiceAccount)}
 	self.Groups = rehearsal.User(self.Username, "").Groups
+	policies, err := policiesIn(objects, "them")
+	if err != nil {
+		return nil, err
+	}
 	names := map[string]bool{}
-	var compiled []*policy.Policy
-	for _, object := range objects {
-		if object["kind"] != policyKind {
-			continue
-		}
-		p, err := readPolicy(object)
-		if err != nil {
-			return nil, err
-		}
+	compiled := make([]*policy.Policy, 0, len(policies))
+	for _, p := range policies {
 		if names[p.Name] {
 			return nil, fmt.Errorf("policies: two are named %s", p.Name)
 		}
@@ -52,9 +49,6 @@ func (s *Suite) compile(in folder) (*policy.Set, error) {
 			return nil, err
 		}
 		compiled = append(compiled, c)
-	}
-	if len(compiled) == 0 {
-		return nil, errors.New("policies: no " + policyKind + " among them")
 	}
 	return policy.NewSet(compiled, policy.Operator{Namespace: operator.Namespace, OwnerClusterRole: operator.OwnerClusterRole}), nil
 }
@@ -78,6 +72,42 @@ func readPolicy(object map[string]any) (*v1alpha1.AgentActionPolicy, error) {
 	p.UID, p.Generation = stableUID(p.GroupVersionKind().GroupKind(), "", p.Name), max(p.Generation, 1)
 	p.CreationTimestamp = metav1.Time{}
 	return p, nil
+}
+
+// ReadPolicies reads the policies of a file, or of the files right in a folder. Other objects are passed over.
+func ReadPolicies(path string) ([]*v1alpha1.AgentActionPolicy, error) {
+	objects, err := folder("").all([]Manifest{{Path: path}}, "policies")
+	if err != nil {
+		return nil, err
+	}
+	return policiesIn(objects, path)
+}
+
+// ParsePolicies reads the policies of a text.
+func ParsePolicies(text []byte) ([]*v1alpha1.AgentActionPolicy, error) {
+	objects, err := objectsOf(text, "the policies")
+	if err != nil {
+		return nil, err
+	}
+	return policiesIn(objects, "what was read")
+}
+
+func policiesIn(objects []map[string]any, where string) ([]*v1alpha1.AgentActionPolicy, error) {
+	var all []*v1alpha1.AgentActionPolicy
+	for _, object := range objects {
+		if object["kind"] != policyKind {
+			continue
+		}
+		p, err := readPolicy(object)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("policies: no %s in %s", policyKind, where)
+	}
+	return all, nil
 }
 
 func unusable(p *policy.Policy) error {

@@ -64,3 +64,11 @@ func (s *Schedule) String() string {
 func (s *Schedule) compiled() bool {
 	return s != nil && (s.wall != nil || s.once != nil)
 }
+
+// Once is the only span of a window between two instants; it is false for one on the wall clock.
+func (s *Schedule) Once() (from, to time.Time, once bool) {
+	if s == nil || s.once == nil {
+		return time.Time{}, time.Time{}, false
+	}
+	return s.once.from, s.once.to, true
+}

@@ -56,7 +56,7 @@ func New(e *Environment) *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
-	add(root, groupOffline, newTest(e))
+	add(root, groupOffline, newTest(e), newWindows(e))
 	add(root, groupOther, newVersion(e), newOptions(e))
 	root.SetHelpCommandGroupID(groupOther)
 	styleHelp(root, e)

@@ -12,12 +12,13 @@ import (
 
 const testHelp = `Try policies without a cluster.
 
-Test files say who does what, when, and what becomes of it. Each action is made into the review that the API server would
-send, and judged by the code that judges it in a cluster. FILE holds one or several documents of kind PolicyTest; of a
-folder all files below it that hold some are run.
+Test files say who does what, when, and what becomes of it. Each action is made into the
+review that the API server would send, and judged by the code that judges it in a cluster.
+FILE holds one or several documents of kind PolicyTest; of a folder all files below it that
+hold some are run.
 
-Exit codes: 0 every case is as expected, 1 some are not, 2 some could not be tried: a file that cannot be read, an invalid
-policy, a mistake in a case.`
+Exit codes: 0 every case is as expected, 1 some are not, 2 some could not be tried: a file
+that cannot be read, an invalid policy, a mistake in a case.`
 
 const testExamples = `  # Run all tests below a folder
   kubectl countersign test policies/
