@@ -63,7 +63,7 @@ func run(ctx context.Context, args []string, decisions io.Writer) error {
 type operator struct {
 	options
 	mgr      ctrl.Manager
-	clock    clock.RealClock
+	clock    clock.WithTicker
 	certs    certificate.Dir
 	registry *registry.Registry
 	// discovery reads what the API server serves, kinds remembers it.
@@ -96,7 +96,8 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	if err != nil {
 		return err
 	}
-	op := &operator{options: o, mgr: mgr, certs: certificate.Dir(o.certDir), self: self, trust: make(chan event.GenericEvent, 1),
+	op := &operator{options: o, mgr: mgr, certs: certificate.Dir(o.certDir), self: self, clock: newClock(),
+		trust: make(chan event.GenericEvent, 1),
 		registry: registry.New(self, policy.Operator{
 			Namespace: o.namespace, OwnerClusterRole: o.ownerClusterRole, Canary: o.canaryUsername(),
 		})}
@@ -109,6 +110,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	}
 	defer closeLog()
 	for _, add := range []func() error{
+		func() error { return op.addClock(ctx) },
 		op.addCertificates, op.addCanary, func() error { return op.addIndexes(ctx) }, op.addControllers,
 		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {

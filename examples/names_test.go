@@ -22,7 +22,7 @@ func TestPublishedNames(t *testing.T) {
 		published, documented []string
 	}{
 		"metrics": {
-			published:  find(t, `"(countersign_[a-z_]+)"`, sources(t, "../webhooks", "../controllers", "../internal/canary")...),
+			published:  find(t, `"(countersign_[a-z_]+)"`, sources(t, "..", "../webhooks", "../controllers", "../internal/canary")...),
 			documented: find(t, "(?m)^\\| `(countersign_[a-z_]+)` \\|", "../docs/operations.md"),
 		},
 		"reasons": {

@@ -97,7 +97,7 @@ func (a *Activities) note(
 	case already:
 		return false, nil
 	}
-	switch may, err := possible(ctx, a.Live, v.action); {
+	switch may, err := possible(ctx, a.Live, at.Action); {
 	case err != nil:
 		return false, &historyError{err}
 	case !may:

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/window"
 )
 
@@ -44,7 +45,7 @@ func (p *Policy) Timing() Timing {
 	}
 	for i := range p.timing.freezes {
 		f := &p.timing.freezes[i]
-		t.Freezes = append(t.Freezes, FreezeTiming{Schedule: f.calendar.Frozen[0], Reason: printable(f.reason, maxDetail), WhenActive: f.verdict})
+		t.Freezes = append(t.Freezes, FreezeTiming{Schedule: f.calendar.Frozen[0], Reason: legible.Line(f.reason, maxDetail), WhenActive: f.verdict})
 	}
 	for _, task := range p.tasks {
 		if task.gate != nil {
