@@ -113,7 +113,7 @@ func TestRendered(t *testing.T) {
 			"--set", "imagePullSecrets[0].name=x,serviceAccount.annotations.a=b,podLabels.a=b,podAnnotations.a=b,priorityClassName=system-cluster-critical,nodeSelector.a=b,metrics.service.annotations.a=b",
 			"--set-json", `tolerations=[{"operator":"Exists"}]`, "--set-json", `affinity={"nodeAffinity":{}}`,
 			"--set-json", `topologySpreadConstraints=[{"maxSkew":1,"topologyKey":"zone","whenUnsatisfiable":"ScheduleAnyway"}]`,
-			"--set-json", `rbac.extraRules=[{"apiGroups":["a"],"resources":["b"],"verbs":["get"]}]`,
+			"--set-json", `rbac.extraRules=[{"apiGroups":["a"],"resources":["b"],"verbs":["get","list","watch"]}]`,
 			"--set-json", `global={"of":"a parent"}`,
 		}},
 	}
