@@ -474,13 +474,7 @@ func eventOf(ctx context.Context, a *connection, policy string) error {
 func wantNothingLeft(t *testing.T, a *connection) {
 	t.Helper()
 	ours := client.MatchingLabels{"app.kubernetes.io/instance": release}
-	for _, kind := range []schema.GroupVersionKind{
-		{Version: "v1", Kind: "Secret"}, {Version: "v1", Kind: "Service"}, {Version: "v1", Kind: "ServiceAccount"},
-		{Group: "apps", Version: "v1", Kind: "Deployment"}, {Group: "batch", Version: "v1", Kind: "Job"},
-		{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
-		{Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRole"}, {Group: rbacv1.GroupName, Version: "v1", Kind: "ClusterRoleBinding"},
-		{Group: rbacv1.GroupName, Version: "v1", Kind: "Role"}, {Group: rbacv1.GroupName, Version: "v1", Kind: "RoleBinding"},
-	} {
+	for _, kind := range kindsOfRelease {
 		eventually(t, "objects of the release to go", func(ctx context.Context) error {
 			list := &unstructured.UnstructuredList{}
 			list.SetGroupVersionKind(kind)

@@ -212,14 +212,20 @@ var inputs = sync.OnceValue(func() error {
 	return err
 })
 
-// helm runs Helm as the administrator, without the user's own configuration.
+// helm runs Helm 4 as the administrator.
 func helm(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	return runHelm(t, controlplane.Shared(t).Binaries().Helm, args...)
+}
+
+// runHelm runs one Helm as the administrator, without the user's own configuration.
+func runHelm(t *testing.T, binary string, args ...string) (string, error) {
 	t.Helper()
 	if err := inputs(); err != nil {
 		t.Fatal(err)
 	}
 	plane := controlplane.Shared(t)
-	command := exec.CommandContext(t.Context(), plane.Binaries().Helm, args...)
+	command := exec.CommandContext(t.Context(), binary, args...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+plane.Kubeconfig("admin"))
 	for _, home := range []string{"CACHE", "CONFIG", "DATA"} {
 		command.Env = append(command.Env, "HELM_"+home+"_HOME="+filepath.Join(plane.WorkDir(), "helm", home))

@@ -18,7 +18,7 @@ import (
 
 // Binaries are the paths of everything that was built.
 type Binaries struct {
-	Etcd, APIServer, ControllerManager, Scheduler, Kubectl, Helm, Kwok string
+	Etcd, APIServer, ControllerManager, Scheduler, Kubectl, Helm, Helm3, Kwok string
 
 	// Kubernetes is the version of the control plane, such as 1.37.2.
 	Kubernetes string

@@ -184,7 +184,7 @@ func TestReportedVersions(t *testing.T) {
 	if out := kubectl(t, Shared(t).Kubeconfig("admin"), "version"); strings.Count(out, "v"+binaries.Kubernetes) != 2 {
 		t.Errorf("kubectl version printed %q, want v%s for client and server", out, binaries.Kubernetes)
 	}
-	for path, args := range map[string][]string{binaries.Helm: {"version"}, binaries.Kwok: {"--version"}, binaries.Etcd: {"--version"}} {
+	for path, args := range map[string][]string{binaries.Helm: {"version"}, binaries.Helm3: {"version"}, binaries.Kwok: {"--version"}, binaries.Etcd: {"--version"}} {
 		out, err := exec.CommandContext(t.Context(), path, args...).CombinedOutput()
 		if err != nil {
 			t.Errorf("running %s: %v", path, err)

@@ -67,6 +67,17 @@ var catalog = []pinned{
 		},
 	},
 	{
+		// Helm 3 is still what many install with; the chart is tested with both.
+		dir: "helm3", module: "helm.sh/helm/v3",
+		stamp: func(v string) map[string]string {
+			return map[string]string{"helm.sh/helm/v3/internal/version.version": v}
+		},
+		binaries: []binary{
+			{name: "helm3", pkg: "helm.sh/helm/v3/cmd/helm", seconds: 60,
+				dest: func(b *Binaries) *string { return &b.Helm3 }},
+		},
+	},
+	{
 		dir: "kwok", module: "sigs.k8s.io/kwok",
 		stamp: func(v string) map[string]string {
 			return map[string]string{"sigs.k8s.io/kwok/pkg/consts.Version": strings.TrimPrefix(v, "v")}
