@@ -199,6 +199,7 @@ func (op *operator) addCatalogue() error {
 	}
 	op.settler = &settlement.Settler{
 		History: stored, Catalogue: op.kinds, Hasher: op.hasher, Clock: op.clock, GiveBackAfter: op.giveBackAfter,
+		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(),
 	}
 	return nil
 }

@@ -28,14 +28,16 @@ const giveBackAfter = 2 * time.Second
 func TestSettlement(t *testing.T) {
 	e := newEnvironment(t, "--give-back-after", giveBackAfter.String())
 	for name, test := range map[string]func(*testing.T, *environment){
-		"what is stored spends":                       testStored,
-		"a quota refuses a creation":                  testQuota,
-		"a second webhook refuses the first time":     testRefusedOnce,
-		"an update that cannot land comes back":       testOvertaken,
-		"the object is deleted":                       testDeletedUnder,
-		"the caller does not wait":                    testImpatient,
-		"a write that lands late is no second use":    testLate,
-		"a change of a kind without generation lands": testWithoutGeneration,
+		"what is stored spends":                        testStored,
+		"a quota refuses a creation":                   testQuota,
+		"a second webhook refuses the first time":      testRefusedOnce,
+		"an update that cannot land comes back":        testOvertaken,
+		"the object is deleted":                        testDeletedUnder,
+		"the caller does not wait":                     testImpatient,
+		"a write that lands late is no second use":     testLate,
+		"a change of a kind without generation lands":  testWithoutGeneration,
+		"a creation that comes back leaves its budget": testBudgetOfCreation,
+		"an update that comes back does, too":          testBudgetOfUpdate,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
@@ -107,33 +109,10 @@ func testWithoutGeneration(t *testing.T, e *environment) {
 
 func testQuota(t *testing.T, e *environment) {
 	namespace, agent, _ := governed(t, e, asks)
-	quota := &corev1.ResourceQuota{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "none"},
-		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/services": resource.MustParse("0")}},
-	}
-	allowed(t, e.admin.Create(t.Context(), quota))
-	service := func() error {
-		return agent.Create(t.Context(), &corev1.Service{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "front"},
-			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
-		})
-	}
-	operatortest.Eventually(t, "the quota counts", func(ctx context.Context) error {
-		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(quota), quota); err != nil {
-			return err
-		}
-		if len(quota.Status.Used) == 0 {
-			return errors.New("not yet")
-		}
-		return nil
-	})
+	quota := e.noServices(t, namespace)
+	service := func() error { return agent.Create(t.Context(), frontService(namespace, "front")) }
 	a := grant(t, e, namespace, service)
-	operatortest.Eventually(t, "the quota refuses", func(context.Context) error {
-		if err := service(); err == nil || !strings.Contains(err.Error(), "exceeded quota") {
-			return fmt.Errorf("the answer is %w", err)
-		}
-		return nil
-	})
+	waitExceeded(t, service)
 	waitOutcome(t, e, a, v1alpha1.UseClosed)
 	if *a.Status.Remaining != 0 {
 		t.Errorf("while its use is closed, %d are left", *a.Status.Remaining)
@@ -145,6 +124,104 @@ func testQuota(t *testing.T, e *environment) {
 	allowed(t, e.admin.Delete(t.Context(), quota))
 	operatortest.Eventually(t, "the creation passes under the same approval", func(context.Context) error { return service() })
 	waitState(t, e, a, "Spent")
+}
+
+func frontService(namespace, name string) *corev1.Service {
+	return &corev1.Service{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name},
+		Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 80}}},
+	}
+}
+
+// noServices makes a quota that lets nobody create a Service.
+func (e *environment) noServices(t *testing.T, namespace string) *corev1.ResourceQuota {
+	t.Helper()
+	quota := &corev1.ResourceQuota{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "none"},
+		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{"count/services": resource.MustParse("0")}},
+	}
+	allowed(t, e.admin.Create(t.Context(), quota))
+	operatortest.Eventually(t, "the quota counts", func(ctx context.Context) error {
+		if err := e.admin.Get(ctx, client.ObjectKeyFromObject(quota), quota); err != nil {
+			return err
+		}
+		if len(quota.Status.Used) == 0 {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	return quota
+}
+
+func waitExceeded(t *testing.T, create func() error) {
+	t.Helper()
+	operatortest.Eventually(t, "the quota refuses", func(context.Context) error {
+		if err := create(); err == nil || !strings.Contains(err.Error(), "exceeded quota") {
+			return fmt.Errorf("the answer is %w", err)
+		}
+		return nil
+	})
+}
+
+// paid is a policy under which every action needs an approval, and only one an hour may pass.
+const paid = `
+enforcement: Enforce
+subjects: [AGENT]
+tasks:
+- name: work
+  scope:
+    resourceRules:
+    - {apiGroups: [apps], resources: [deployments], operations: [UPDATE]}
+    - {apiGroups: [""], resources: [services], operations: [CREATE]}
+    namespaces: [NAMESPACE]
+  approval: {when: Always}
+  budget: {maxActions: 1, per: 1h}
+approval:
+  requirements:
+  - {name: sre, approvers: [{kind: User, name: erin}], minApprovals: 1}
+`
+
+func testBudgetOfCreation(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, paid)
+	quota := e.noServices(t, namespace)
+	front := func() error { return agent.Create(t.Context(), frontService(namespace, "front")) }
+	another := func() error { return agent.Create(t.Context(), frontService(namespace, "another"), client.DryRunAll) }
+	a := grant(t, e, namespace, front)
+	waitExceeded(t, front)
+	waitOutcome(t, e, a, v1alpha1.UseClosed)
+	e.wantDid(t, agent, 1)
+	refused(t, another(), "BudgetExceeded", "ApprovalRequired")
+	waitOutcome(t, e, a, v1alpha1.UseReturned)
+	if status := e.did(t, agent); len(status.Recent) != 0 || status.Admitted != 1 {
+		t.Errorf("recorded are %+v", status)
+	}
+	refused(t, another(), "ApprovalRequired")
+	allowed(t, e.admin.Delete(t.Context(), quota))
+	operatortest.Eventually(t, "the creation passes under the same approval", func(context.Context) error { return front() })
+	waitState(t, e, a, "Spent")
+	if status := e.did(t, agent); len(status.Recent) != 1 {
+		t.Errorf("recorded are %+v", status.Recent)
+	}
+	refused(t, another(), "BudgetExceeded", "ApprovalRequired")
+}
+
+func testBudgetOfUpdate(t *testing.T, e *environment) {
+	namespace, agent, web := governed(t, e, paid)
+	act := func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) }
+	a := useInVain(t, e, namespace, agent, web, act)
+	e.wantDid(t, agent, 1)
+	operatortest.Eventually(t, "a person may write again", func(ctx context.Context) error {
+		return patch(ctx, e.person(t, "erin"), web, types.MergePatchType, `{"spec":{"minReadySeconds":3}}`)
+	})
+	waitOutcome(t, e, a, v1alpha1.UseReturned)
+	if status := e.did(t, agent); len(status.Recent) != 0 {
+		t.Errorf("recorded are %+v", status.Recent)
+	}
+	allowed(t, act())
+	waitState(t, e, a, "Spent")
+	if status := e.did(t, agent); len(status.Recent) != 1 {
+		t.Errorf("recorded are %+v", status.Recent)
+	}
 }
 
 // useInVain has an approved action of an agent refused after it was admitted, by somebody who then gives way.

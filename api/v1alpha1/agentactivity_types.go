@@ -53,12 +53,12 @@ type AgentActivityStatus struct {
 	// lastAdmittedAt is when the last of these actions was admitted.
 	// +optional
 	LastAdmittedAt *metav1.Time `json:"lastAdmittedAt,omitempty"`
-	// admitted counts the actions that were recorded since this object exists.
+	// admitted counts the actions that were recorded since this object exists, with those that were given back.
 	// +optional
 	// +kubebuilder:validation:Minimum=1
 	Admitted int64 `json:"admitted,omitempty"`
 	// recent are the recorded actions that were admitted lately, in the order in which they were. Those that a budget or a
-	// guard may still ask for are all there.
+	// guard may still ask for are all there, but for those whose use of an approval was given back: they were not stored.
 	// +optional
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1000

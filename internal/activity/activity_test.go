@@ -224,6 +224,26 @@ func TestWanted(t *testing.T) {
 	}
 }
 
+func TestWithdraw(t *testing.T) {
+	var status v1alpha1.AgentActivityStatus
+	for i, key := range []string{"a", "b", "c"} {
+		status = record(t, status, attempt(key), time.Hour, noon.Add(time.Duration(i)*time.Second))
+	}
+	next, changed := activity.Withdraw(&status, "b")
+	if got := activity.Before(&next, attempt("new"), noon).Count("p/t", time.Hour, noon); !changed || got != 2 || len(status.Recent) != 3 {
+		t.Errorf("%d count, changed: %t, and %d did", got, changed, len(status.Recent))
+	}
+	if next.Admitted != 3 || !next.LastAdmittedAt.Equal(status.LastAdmittedAt) {
+		t.Errorf("%d were admitted, the last at %s", next.Admitted, next.LastAdmittedAt)
+	}
+	if again, changed := activity.Withdraw(&next, "b"); changed || len(again.Recent) != 2 {
+		t.Errorf("again it leaves %d, changed: %t", len(again.Recent), changed)
+	}
+	if back := record(t, next, attempt("b"), time.Hour, noon.Add(time.Minute)); len(back.Recent) != 3 || back.Recent[2].Key != "b" {
+		t.Errorf("admitted once more, there are %+v", back.Recent)
+	}
+}
+
 func TestChangesOf(t *testing.T) {
 	created, token := attempt("c"), attempt("t")
 	created.Action.Operation, created.Action.New = v1alpha1.OperationCreate, map[string]any{"metadata": map[string]any{"uid": "u2"}}

@@ -102,6 +102,14 @@ func Record(
 	return next, false, nil
 }
 
+// Withdraw takes the entry of an attempt out that was never stored and can never be: it counts no more. That it was
+// admitted stays counted. Done again it changes nothing, and says so. The result is to be written like that of Record.
+func Withdraw(status *v1alpha1.AgentActivityStatus, key string) (next v1alpha1.AgentActivityStatus, changed bool) {
+	next = *status.DeepCopy()
+	next.Recent = slices.DeleteFunc(next.Recent, func(entry v1alpha1.AdmittedAction) bool { return entry.Key == key })
+	return next, len(next.Recent) < len(status.Recent)
+}
+
 // makeRoom drops the oldest entries that nobody asks for any more, but for some that people may want to see, and then, where
 // it must be, of those that are only wanted.
 func makeRoom(entries []v1alpha1.AdmittedAction, demand Demand, now time.Time) []v1alpha1.AdmittedAction {

@@ -28,6 +28,9 @@ type Settler struct {
 	// Hasher gives the key under which actions are hashed.
 	Hasher func() (action.Hasher, error)
 	Clock  clock.PassiveClock
+	// Client writes, and Live reads, what agents did: what comes back counts against no budget.
+	Client client.Client
+	Live   client.Reader
 	// GiveBackAfter is how long a creation that did not appear is waited for, after its attempt was closed.
 	GiveBackAfter time.Duration
 
@@ -57,6 +60,12 @@ func (s *Settler) Settle(
 		again = sooner(again, found.again)
 		if found.outcome == "" {
 			continue
+		}
+		if found.outcome == v1alpha1.UseReturned {
+			// First, so that none is forgotten: whoever comes later finds the use as it was, and does so again.
+			if err := s.withdraw(ctx, a.Spec.Requester.Username, use.Key); err != nil {
+				return settled, 0, err
+			}
 		}
 		if a.Status, err = approval.Settle(a, use.Key, found.outcome, s.Clock.Now()); err != nil {
 			return settled, 0, fmt.Errorf("settling a use of %s/%s: %w", a.Namespace, a.Name, err)
