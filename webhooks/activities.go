@@ -76,7 +76,7 @@ func (a *Activities) decideOnce(ctx context.Context, v *verdict, decide func(*ac
 	if d.Outcome != policy.Allow || d.Memory.Note == policy.NotNeeded || v.action.Trial() {
 		return false, nil
 	}
-	at.Task = d.TaskName()
+	at.Task, at.Tried = d.TaskName(), d.Tried
 	raced, err = a.note(ctx, known, at, d.Memory.Demand(now), now)
 	if err != nil && d.Memory.Note == policy.Useful {
 		// What is not noted loses its grace, and is no reason to refuse.

@@ -126,6 +126,7 @@ func TestBudgets(t *testing.T) {
 		"deleting it gives it back":      testActivityDeleted,
 		"one read and one write":         testBudgetCost,
 		"a table of who did what":        testActivityTable,
+		"one that is tried only warns":   testBudgetTried,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, e) })
 	}
@@ -292,6 +293,37 @@ func testActivityDeleted(t *testing.T, e *environment) {
 	allowed(t, e.person(t, "erin").Delete(t.Context(), known))
 	allowed(t, agent.Create(t.Context(), plainSecret(namespace, "two")))
 	e.wantDid(t, agent, 1)
+}
+
+// testBudgetTried has a budget and a guard of policies that are only tried say what they would do, and nothing more.
+func testBudgetTried(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, `
+enforcement: Enforce
+subjects: [AGENT]
+outOfScope: Allow
+guards: [{name: no-maps, expression: "false", resourceRules: [{apiGroups: [""], resources: [configmaps], operations: ["*"]}]}]
+`)
+	warn := strings.Replace(budget(2), "Enforce", "Warn", 1)
+	e.waitEnforced(t, e.policyNamed(t, "tried-"+namespace, namespace, warn))
+	e.waitEnforced(t, e.policyNamed(t, "looks-"+namespace, namespace, strings.Replace(chained, "Enforce", "Warn", 1)+
+		`- {name: few, expression: recent.size() < 3, lookBack: 1h}`))
+	client := e.withWarnings(t, agent)
+	for i, want := range []string{
+		"", "",
+		"policy tried-" + namespace + " would refuse this: budget of task secrets (policy tried-" + namespace + ") is used up",
+		"policy looks-" + namespace + " would refuse this: guard few (policy looks-" + namespace + "): failed expression",
+	} {
+		client.warnings = nil
+		allowed(t, client.Create(t.Context(), plainSecret(namespace, fmt.Sprint("s-", i))))
+		text := strings.Join(client.warnings, "\n")
+		if want == "" && text != "" || !strings.Contains(text, want[:min(len(want), 100)]) {
+			t.Errorf("creation %d is answered with the warnings %q, want %q", i, text, want)
+		}
+	}
+	e.wantDid(t, agent, 4)
+	if recent := e.did(t, agent).Recent; len(recent[0].Tried) != 1 || recent[0].Tried[0] != "tried-"+namespace+"/secrets" || len(recent[3].Tried) > 0 {
+		t.Errorf("recorded are %+v", recent)
+	}
 }
 
 // testActivityTable reads the table that kubectl prints.

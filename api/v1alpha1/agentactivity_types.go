@@ -114,6 +114,15 @@ type AdmittedAction struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
 	Task string `json:"task,omitempty"`
+	// tried are the tasks of Warn and Audit policies, as policy/task, that would have covered the action if the policy were
+	// enforced. It counts against their budgets, which only say so.
+	// +optional
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=317
+	// +listType=atomic
+	Tried []string `json:"tried,omitempty"`
 }
 
 // ActivitySummary says in short what an agent did last.

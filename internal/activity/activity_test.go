@@ -322,6 +322,24 @@ func TestBefore(t *testing.T) {
 	}
 }
 
+// TestTried has actions noted that would have counted against the budget of a task that is only tried.
+func TestTried(t *testing.T) {
+	at := attempt("a")
+	at.Tried = []string{"q/t", "q/u"}
+	status := record(t, v1alpha1.AgentActivityStatus{}, at, 0, noon)
+	h := activity.Before(&status, attempt("new"), noon)
+	for task, want := range map[string]int{"p/t": 1, "q/t": 1, "q/u": 1, "q/v": 0} {
+		free := h.FreeAt(task, 1, time.Hour, noon)
+		if got := h.Count(task, time.Hour, noon); got != want || !free.Equal(noon.Add(time.Duration(want)*time.Hour)) {
+			t.Errorf("%d count against %s, free at %s, want %d", got, task, free, want)
+		}
+	}
+	at.Tried = nil
+	if again := record(t, status, at, 0, noon.Add(time.Second)); len(again.Recent) != 1 || again.Recent[0].Tried != nil {
+		t.Errorf("once it would not, there are %+v", again.Recent)
+	}
+}
+
 func TestFreeAt(t *testing.T) {
 	var status v1alpha1.AgentActivityStatus
 	for i := range 5 {

@@ -35,7 +35,7 @@ func (h *History) GoesOn() bool { return h.goesOn }
 func (h *History) Count(task string, per time.Duration, now time.Time) int {
 	n := 0
 	for i := range h.entries {
-		if h.entries[i].Task == task && within(&h.entries[i], now, per) {
+		if CountsTo(&h.entries[i], task) && within(&h.entries[i], now, per) {
 			n++
 		}
 	}
@@ -46,7 +46,7 @@ func (h *History) Count(task string, per time.Duration, now time.Time) int {
 func (h *History) FreeAt(task string, most int, per time.Duration, now time.Time) time.Time {
 	var ends []time.Time
 	for i := range h.entries {
-		if h.entries[i].Task == task && within(&h.entries[i], now, per) {
+		if CountsTo(&h.entries[i], task) && within(&h.entries[i], now, per) {
 			ends = append(ends, h.entries[i].Time.Add(per))
 		}
 	}
@@ -66,6 +66,12 @@ func (h *History) Since(span time.Duration, now time.Time) []v1alpha1.AdmittedAc
 		}
 	}
 	return recent
+}
+
+// CountsTo says whether an action counts against the budget of a task, as policy/task: it passed under that, or would have
+// if its policy were not only tried.
+func CountsTo(entry *v1alpha1.AdmittedAction, task string) bool {
+	return entry.Task == task || slices.Contains(entry.Tried, task)
 }
 
 // ChangesOf are the actions that made or updated an object, by its UID, oldest first; none where that is empty. The caller

@@ -60,6 +60,8 @@ type Attempt struct {
 	Key string
 	// Task that covers the action, as policy/task; empty where none does.
 	Task string
+	// Tried are tasks of policies that are only tried, which would cover it.
+	Tried []string
 }
 
 // find is the index of the entry of the attempt, -1 where it has none.
@@ -81,7 +83,8 @@ func Record(
 	status *v1alpha1.AgentActivityStatus, at Attempt, demand Demand, now time.Time,
 ) (next v1alpha1.AgentActivityStatus, already bool, err error) {
 	own := at.find(status.Recent, now)
-	if own >= 0 && within(&status.Recent[own], now, retrySpan) && status.Recent[own].Task == at.Task {
+	if own >= 0 && within(&status.Recent[own], now, retrySpan) && status.Recent[own].Task == at.Task &&
+		slices.Equal(status.Recent[own].Tried, at.Tried) {
 		return *status, true, nil
 	}
 	next = *status.DeepCopy()
@@ -134,7 +137,7 @@ func entryOf(at Attempt, now time.Time) v1alpha1.AdmittedAction {
 	a := at.Action
 	entry := v1alpha1.AdmittedAction{
 		Key: at.Key, Time: stamp(now), Operation: a.Operation, Group: a.Group, Resource: a.Resource, Subresource: a.Subresource,
-		Namespace: a.Namespace, Name: a.Name, UID: a.UID, Task: at.Task,
+		Namespace: a.Namespace, Name: a.Name, UID: a.UID, Task: at.Task, Tried: at.Tried,
 	}
 	if a.Operation == v1alpha1.OperationCreate && a.Subresource == "" { // the name may be a generated one
 		metadata, _ := a.New["metadata"].(map[string]any)

@@ -26,7 +26,7 @@ func (c *compiler) compileBudget(b *v1alpha1.Budget, at *field.Path) *budget {
 		return nil
 	}
 	c.requireKnown(b.WhenExceeded, b.Requirements, at, "whenExceeded")
-	c.needsEnforce(at, "does not count, because")
+	c.needsEnforce(at, "counts only")
 	if b.MaxActions < 1 || b.MaxActions > maxBudget {
 		c.fail(field.Invalid(at.Child("maxActions"), b.MaxActions, "must be from 1 to "+itoa(maxBudget)))
 	}
@@ -39,10 +39,10 @@ func (c *compiler) compileBudget(b *v1alpha1.Budget, at *field.Path) *budget {
 	}
 }
 
-// needsEnforce warns where the policy is only tried.
+// needsEnforce warns where the policy is only tried: of those whom no Enforce policy names nobody keeps what they did.
 func (c *compiler) needsEnforce(at *field.Path, what string) {
 	if c.policy.observes() {
-		c.warn(at, what+" only Enforce policies keep the history of agents")
+		c.warn(at, what+" for subjects whom an Enforce policy names as well")
 	}
 }
 
@@ -50,7 +50,7 @@ func (c *compiler) needsEnforce(at *field.Path, what string) {
 func (t *task) exceeded(p *Policy, in Input) (Obstacle, bool) {
 	b := t.budget
 	switch {
-	case b == nil || p.blind(in):
+	case b == nil || in.blind():
 		return Obstacle{}, false
 	case in.History == nil:
 		return historyUnknown("the budget of task "+t.name, p.Name, t.name), true
@@ -76,10 +76,10 @@ func historyUnknown(what, policy, task string) Obstacle {
 	}
 }
 
-// blind says that the policy is judged without what needs the history of the actor: because it is only tried, because
-// nobody records what the actor does, or because a delete goes on that was admitted.
-func (p *Policy) blind(in Input) bool {
-	return p.observes() || in.unremembered || in.History != nil && in.History.GoesOn()
+// blind says that policies are judged without what needs the history of the actor: because nobody records what the actor
+// does, or because a delete goes on that was admitted.
+func (in *Input) blind() bool {
+	return in.unremembered || in.History != nil && in.History.GoesOn()
 }
 
 func (p *Policy) observes() bool {

@@ -106,12 +106,6 @@ changeWindows: {allowed: [early]}
 				"governs: {resourceRules: [{apiGroups: [\"\"], resources: [pods], operations: [\"*\"]}]}\n" + strings.Replace(looksBack, "30m", "3h", 1)},
 			history: spent(""), wantOutcome: Allow, wantLookBack: 3 * time.Hour,
 		},
-		"a policy that is only tried neither counts nor looks back": {
-			policies: map[string]string{
-				"p": subjects + rollImages, "q": strings.Replace(subjects, "Enforce", "Warn", 1) + twice + looksBack,
-			},
-			wantOutcome: Allow,
-		},
 		"nobody else's budget matters": {
 			policies:    map[string]string{"p": subjects + rollImages, "q": "enforcement: Enforce\nsubjects: [{kind: User, name: jane}]\n" + twice},
 			wantOutcome: Allow,
@@ -155,6 +149,66 @@ changeWindows: {allowed: [early]}
 				t.Error("nobody asks for the history that it needs")
 			}
 		})
+	}
+}
+
+// TestTried has a policy with a budget and one with a guard that looks back, which are only tried.
+func TestTried(t *testing.T) {
+	warn := func(spec string) string { return strings.Replace(subjects, "Enforce", "Warn", 1) + spec }
+	restricts := subjects + "outOfScope: Allow\n"
+	tried := func(n int) *activity.History {
+		var entries []v1alpha1.AdmittedAction
+		for range n {
+			entries = append(entries, changed(berlinNoon.Add(-time.Minute), func(e *v1alpha1.AdmittedAction) {
+				e.Task, e.Tried = "", []string{"other/t", "q/roll-images"}
+			}))
+		}
+		return before(update(imagePath), berlinNoon, entries...)
+	}
+	for name, tc := range map[string]struct {
+		policies map[string]string
+		history  *activity.History
+
+		wantNeed, wantNote Need
+		wantTried          []string
+		wantWould          []string // reasons of the policy that is tried
+	}{
+		"there is room":       {map[string]string{"p": restricts, "q": warn(twice)}, tried(1), Useful, Useful, []string{"q/roll-images"}, nil},
+		"there is none":       {map[string]string{"p": restricts, "q": warn(twice)}, tried(2), Useful, NotNeeded, nil, []string{"BudgetExceeded"}},
+		"it is not known":     {map[string]string{"p": restricts, "q": warn(twice)}, nil, Useful, NotNeeded, nil, []string{"HistoryUnknown"}},
+		"another task grants": {map[string]string{"p": subjects + rollImages, "q": warn(twice)}, tried(2), Useful, NotNeeded, nil, nil},
+		"nobody keeps it":     {map[string]string{"q": warn(twice + looksBack)}, nil, NotNeeded, NotNeeded, nil, nil},
+		"a guard passes":      {map[string]string{"p": restricts, "q": warn("outOfScope: Allow\n" + looksBack)}, tried(1), Useful, Useful, nil, nil},
+		"a guard refuses":     {map[string]string{"p": restricts, "q": warn("outOfScope: Allow\n" + looksBack)}, tried(2), Useful, Useful, nil, []string{"GuardViolated"}},
+		"what is enforced must know": {
+			map[string]string{"p": restricts + looksBack, "q": warn(twice)}, tried(1), Required, Required, []string{"q/roll-images"}, nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			set := setOf(t, tc.policies)
+			in := Input{Action: update(imagePath), Now: berlinNoon, History: tc.history}
+			d := set.Decide(in)
+			if need := set.NeedsHistory(in); d.Outcome != Allow || need != tc.wantNeed || d.Memory.Note != tc.wantNote {
+				t.Errorf("the outcome is %s, the need %d, and to note it %d, want %d and %d", d.Outcome, need, d.Memory.Note, tc.wantNeed, tc.wantNote)
+			}
+			if diff := cmp.Diff(tc.wantTried, d.Tried); diff != "" {
+				t.Errorf("tasks that are tried differ (-want +got):\n%s", diff)
+			}
+			var would []string
+			for i := range d.Shadows {
+				would = append(would, d.Shadows[i].Decision.Reasons()...)
+			}
+			if diff := cmp.Diff(tc.wantWould, would); diff != "" {
+				t.Errorf("what would be in the way differs (-want +got):\n%s", diff)
+			}
+		})
+	}
+	d := setOf(t, map[string]string{"p": restricts, "q": warn(twice)}).Decide(Input{Action: update(imagePath), Now: berlinNoon, History: tried(0)})
+	for ago, want := range map[time.Duration]bool{time.Hour - 1: true, time.Hour: false} {
+		entry := v1alpha1.AdmittedAction{Time: metav1.NewTime(berlinNoon.Add(-ago))}
+		if got := d.Memory.Demand(berlinNoon).Wanted(&entry); got != want || d.Memory.LookBack != 0 {
+			t.Errorf("what was done %s ago is wanted: %t, and asked for strictly for %s", ago, got, d.Memory.LookBack)
+		}
 	}
 }
 
@@ -216,8 +270,8 @@ func TestCompileBudget(t *testing.T) {
 		"only tried": {
 			spec: strings.Replace(subjects, "Enforce", "Audit", 1) + twice + looksBack,
 			wantWarnings: []string{
-				"spec.tasks[0].budget: does not count, because only Enforce policies keep the history of agents",
-				"spec.guards[0].expression: is not judged, because it reads recent and only Enforce policies keep the history of agents",
+				"spec.tasks[0].budget: counts only for subjects whom an Enforce policy names as well",
+				"spec.guards[0].expression: reads recent, and is judged only for subjects whom an Enforce policy names as well",
 			},
 		},
 	} {

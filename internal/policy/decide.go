@@ -31,8 +31,11 @@ func (s *Set) shadow(in Input, c candidates, p *Policy, d *Decision) {
 		in.unremembered = true
 	}
 	would := s.decide(in, true, unique(with))
-	if would.Outcome != d.Outcome {
+	switch {
+	case would.Outcome != d.Outcome:
 		d.Shadows = append(d.Shadows, Shadow{Policy: p.Name, Enforcement: p.Enforcement, Decision: would})
+	case c.governed:
+		d.try(p, &would)
 	}
 }
 

@@ -109,6 +109,8 @@ type Decision struct {
 	Approval string
 	// Waived are the obstacles that grace takes away.
 	Waived []Waiver
+	// Tried are the tasks of Warn and Audit policies, as policy/task, that would have covered the action and want to know.
+	Tried []string
 	// Memory is what must be remembered if the action passes.
 	Memory Memory
 	// Policies are those that govern the action.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -47,7 +48,7 @@ func (p *Policy) graces() []grace {
 
 // follows says whether there is grace at an instant after an action, or may be later because the windows are still open.
 func (g *grace) follows(entry *v1alpha1.AdmittedAction, now time.Time) bool {
-	return (g.task == "" || entry.Task == g.task) && activity.IsChange(entry.Operation, entry.Subresource) &&
+	return (g.task == "" || activity.CountsTo(entry, g.task)) && activity.IsChange(entry.Operation, entry.Subresource) &&
 		g.gate.lasts(activity.AdmittedAt(entry), now)
 }
 
@@ -71,6 +72,16 @@ func (g *gate) justClosed(now time.Time) bool {
 // notes says whether an action, if it passes, is one that grace follows.
 func (g *gate) notes(in Input) bool {
 	return g.grace > 0 && activity.IsChange(in.Action.Operation, in.Action.Subresource) && g.calendar.Open(in.Now)
+}
+
+// usesGrace says whether some grace of the policy has to do with an action, as what is done in it or what it follows.
+func (p *Policy) usesGrace(in Input) bool {
+	return slices.ContainsFunc(p.memory.graces, func(g grace) bool { return g.gate.reads(in) || g.gate.notes(in) })
+}
+
+// notesGrace says whether an action that passes is one that grace of the policy follows; task is the covering one.
+func (p *Policy) notesGrace(in Input, task string) bool {
+	return slices.ContainsFunc(p.memory.graces, func(g grace) bool { return (g.task == "" || g.task == task) && g.gate.notes(in) })
 }
 
 // waive says whether there is grace for an action while the windows are closed: for an update of what the same agent made

@@ -41,7 +41,7 @@ func (c *compiler) compileGuard(g *v1alpha1.Guard, at *field.Path) {
 		c.warn(at.Child("lookBack"), "has no effect, because the expression does not read recent")
 	}
 	if compiled.ReadsRecent {
-		c.needsEnforce(at.Child("expression"), "is not judged, because it reads recent and")
+		c.needsEnforce(at.Child("expression"), "reads recent, and is judged only")
 	}
 	c.policy.guards = append(c.policy.guards, guardRule{
 		Guard: compiled, rules: g.ResourceRules, verdict: orDeny(g.WhenViolated), requirements: g.Requirements,
@@ -66,7 +66,7 @@ func (d *Decision) inspect(in Input) {
 	for _, p := range d.Policies {
 		for i := range p.guards {
 			g := &p.guards[i]
-			if !g.about(in) || g.ReadsRecent && p.blind(in) {
+			if !g.about(in) || g.ReadsRecent && in.blind() {
 				continue
 			}
 			if g.ReadsRecent && in.History == nil {

@@ -43,7 +43,7 @@ type bucket struct {
 	enforced, observed byResource
 	// governs says that an Enforce policy is among them.
 	governs bool
-	// memory is what the Enforce policies need together, whatever resource they are about.
+	// memory is what the policies need together, whatever resource they are about.
 	memory memory
 }
 
@@ -122,13 +122,13 @@ func bucketOf(m map[string]*bucket, key string) *bucket {
 }
 
 func (b *bucket) add(p *Policy) {
+	b.memory = b.memory.with(p.memory)
 	// Anything that is not plainly Warn or Audit is enforced.
 	if p.Enforcement == v1alpha1.Warn || p.Enforcement == v1alpha1.Audit {
 		b.observed.add(p)
 		return
 	}
 	b.governs = true
-	b.memory = b.memory.with(p.memory)
 	b.enforced.add(p)
 }
 
@@ -162,7 +162,7 @@ type candidates struct {
 	enforced, observed []*Policy
 	// everyone are the Enforce policies with the subject Governed.
 	everyone []*Policy
-	// memory is what the Enforce policies of the actor need, whatever resource they are about.
+	// memory is what the policies of the actor need, whatever resource they are about.
 	memory memory
 }
 

@@ -52,6 +52,9 @@ func (c *compiler) compileChangeWindows(w *v1alpha1.ChangeWindows, at *field.Pat
 	}
 	c.requireKnown(w.WhenClosed, w.Requirements, at, "whenClosed")
 	c.checkDuration(w.GraceAfterClose, at.Child("graceAfterClose"), maxGrace)
+	if w.GraceAfterClose != "" {
+		c.needsEnforce(at.Child("graceAfterClose"), "holds only")
+	}
 	g := &gate{
 		calendar: &window.Calendar{}, verdict: orDeny(w.WhenClosed), requirements: w.Requirements, grace: orDefault(w.GraceAfterClose, 0),
 	}
