@@ -144,7 +144,7 @@ func (s *suite) decide(ctx context.Context, r *Result, request action.Request, w
 		r.refuse(&request, nil)
 		return nil
 	}
-	past, err := c.past(request.Actor.Username, r.At)
+	past, err := c.past(w, request.Actor.Username, r.At)
 	if err != nil {
 		return err
 	}
@@ -173,7 +173,7 @@ func (r *Result) refuse(request *action.Request, a *action.Action) {
 }
 
 // past is the activity of the actor.
-func (c *Case) past(username string, now time.Time) (*v1alpha1.AgentActivityStatus, error) {
+func (c *Case) past(w *world, username string, now time.Time) (*v1alpha1.AgentActivityStatus, error) {
 	status := &v1alpha1.AgentActivityStatus{Username: username}
 	for i, p := range c.History {
 		ago, err := time.ParseDuration(string(p.Ago))
@@ -185,7 +185,7 @@ func (c *Case) past(username string, now time.Time) (*v1alpha1.AgentActivityStat
 			status.Recent = append(status.Recent, v1alpha1.AdmittedAction{
 				Key: fmt.Sprintf("past.%d.%d", i, n), Time: metav1.NewTime(now.Add(-ago)), Operation: p.Operation,
 				Group: resource.Group, Resource: resource.Resource, Subresource: subresource,
-				Namespace: p.Namespace, Name: p.Name, Task: p.Task,
+				Namespace: p.Namespace, Name: p.Name, UID: w.uid(resource, p.Namespace, p.Name), Task: p.Task,
 			})
 		}
 	}

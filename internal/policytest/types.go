@@ -88,7 +88,8 @@ type Past struct {
 	// Operation is CREATE, UPDATE, DELETE or CONNECT; an eviction is a DELETE.
 	Operation v1alpha1.Operation `json:"operation"`
 	// Resource as in Action.
-	Resource  string `json:"resource"`
+	Resource string `json:"resource"`
+	// Namespace and Name of the object: it is the one of that name which is there now.
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	// Task that covered it, as policy/task: it counts against its budget.

@@ -99,6 +99,16 @@ func (w *world) find(key objectKey) map[string]any {
 	return nil
 }
 
+// uid is that of an object as it is stored, empty where there is none.
+func (w *world) uid(resource schema.GroupResource, namespace, name string) string {
+	facts, err := w.kinds.Facts(resource.Group, resource.Resource)
+	if err != nil {
+		return "" // it was something else that is not there any more
+	}
+	u := unstructured.Unstructured{Object: w.find(objectKey{schema.GroupKind{Group: resource.Group, Kind: facts.Kind}, namespace, name})}
+	return string(u.GetUID())
+}
+
 // Get reads an object.
 func (w *world) Get(_ context.Context, key client.ObjectKey, into client.Object, _ ...client.GetOption) error {
 	kind := into.GetObjectKind().GroupVersionKind().GroupKind()
