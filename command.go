@@ -11,10 +11,12 @@ import (
 	"github.com/spf13/cobra"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
@@ -25,6 +27,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/controllers"
+	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/protection"
 )
@@ -143,8 +146,8 @@ func whoAmI(ctx context.Context, config *rest.Config) (policy.Identity, error) {
 	return policy.Identity{Username: review.Status.UserInfo.Username, Groups: review.Status.UserInfo.Groups}, nil
 }
 
-// newManager makes a manager whose cache holds policies, webhook configurations, namespaces' metadata, and of all
-// Secrets only the operator's own.
+// newManager makes a manager whose cache holds policies, webhook configurations, namespaces' metadata, and the Leases of
+// replicas, and of all Secrets only the operator's own.
 func newManager(config *rest.Config, o *options) (ctrl.Manager, error) {
 	scheme, err := newScheme()
 	if err != nil {
@@ -158,6 +161,9 @@ func newManager(config *rest.Config, o *options) (ctrl.Manager, error) {
 				&corev1.Secret{}: {
 					Namespaces: map[string]cache.Config{o.namespace: {}},
 					Field:      fields.OneTermEqualSelector("metadata.name", o.certSecret),
+				},
+				&coordinationv1.Lease{}: {
+					Namespaces: map[string]cache.Config{o.namespace: {}}, Label: labels.SelectorFromSet(heartbeat.Labels),
 				},
 				&v1alpha1.AgentActivity{}: {Transform: controllers.TransformActivity},
 			},

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/open-policy-agent/cert-controller/pkg/rotator"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap/zapcore"
 	corev1 "k8s.io/api/core/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -33,6 +34,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/catalogue"
 	"github.com/countersign-dev/countersign/internal/certificate"
+	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/history"
 	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/legible"
@@ -71,6 +73,8 @@ type operator struct {
 	kinds     *catalogue.Catalogue
 	settler   *settlement.Settler
 	canary    *canary.Canary
+	contact   *heartbeat.Contact
+	replicas  *heartbeat.Replicas
 	self      policy.Identity
 	drain     webhooks.Drain
 	// trust tells that the bundle of authorities in certs may have changed.
@@ -110,8 +114,8 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	}
 	defer closeLog()
 	for _, add := range []func() error{
-		func() error { return op.addClock(ctx) },
-		op.addCertificates, op.addCanary, func() error { return op.addIndexes(ctx) }, op.addControllers,
+		func() error { return op.addClock(ctx) }, op.addCertificates, op.addCanary, op.addHeartbeat, op.addReplicas,
+		func() error { return op.addIndexes(ctx) }, op.addControllers,
 		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {
 		if err := add(); err != nil {
@@ -166,22 +170,6 @@ func (op *operator) trusted() {
 	}
 }
 
-// addCanary has every replica find out whether agents are refused.
-func (op *operator) addCanary() error {
-	write, err := canary.Writer(op.mgr.GetConfig(), canary.AccountFor(op.self, op.canaryUsername(), op.canaryNamespace()))
-	if err != nil {
-		return err
-	}
-	op.canary = canary.New(write, op.clock)
-	if err := op.mgr.Add(op.canary); err != nil {
-		return fmt.Errorf("adding the canary: %w", err)
-	}
-	if err := op.mgr.Add(&controllers.CanaryAlarm{Cache: op.mgr.GetCache(), Canary: op.canary}); err != nil {
-		return fmt.Errorf("adding what wakes the canary: %w", err)
-	}
-	return nil
-}
-
 // addCatalogue makes the catalogue of kinds, and what settles uses, for the controllers and the webhooks.
 func (op *operator) addCatalogue() error {
 	var err error
@@ -219,6 +207,7 @@ func (op *operator) addControllers() error {
 	if err := (&controllers.AgentActionPolicyReconciler{
 		Client: op.mgr.GetClient(), Registry: op.registry, Endpoint: endpoint, CABundle: op.certs.CABundle,
 		Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
+		Canary: op.canary.Status, Replicas: op.replicas.Standing, Changes: op.onEnforcement,
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the policy controller: %w", err)
 	}
@@ -280,7 +269,7 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Cluster: cluster, Self: op.self}
 	actions := webhooks.ActionWebhook{
 		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,
-		Cluster: cluster, Canary: op.canaryUsername(),
+		Cluster: cluster, Canary: op.canaryUsername(), Standing: op.contact.Err,
 		Activities: &webhooks.Activities{Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Clock: op.clock},
 	}
 	observer := actions
@@ -338,8 +327,10 @@ func (op *operator) addMetrics() error {
 	if err := webhooks.RegisterMetrics(); err != nil {
 		return err
 	}
-	if err := metrics.Registry.Register(op.canary); err != nil {
-		return fmt.Errorf("registering the metrics of the canary: %w", err)
+	for _, c := range []prometheus.Collector{op.canary, op.contact} {
+		if err := metrics.Registry.Register(c); err != nil {
+			return fmt.Errorf("registering metrics of enforcement: %w", err)
+		}
 	}
 	return controllers.RegisterMetrics(op.registry, op.clock)
 }

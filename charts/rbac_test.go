@@ -151,7 +151,8 @@ func TestAccess(t *testing.T) {
 			{verb: "get", resource: "nodes", who: release},
 
 			{verb: "update", resource: leases, namespace: namespace, name: "countersign.countersign.dev", want: true, who: release},
-			{verb: "update", resource: leases, namespace: namespace, name: "another", who: release},
+			{verb: "update", resource: leases, namespace: namespace, name: "another", want: true, who: release},
+			{verb: "update", resource: leases, namespace: agentNamespace, name: "another", who: release},
 			{verb: "get", resource: leases, namespace: "kube-system", name: "kube-controller-manager", who: release},
 		})
 	})

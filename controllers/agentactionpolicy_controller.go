@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/tools/events"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -18,8 +19,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/canary"
+	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
@@ -33,6 +37,12 @@ type AgentActionPolicyReconciler struct {
 	CABundle func() ([]byte, error)
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
+	// Canary says what the canary of this replica has found out, Replicas how the others stand to the policies that
+	// this one decides with.
+	Canary   func() canary.Status
+	Replicas func(policies string) heartbeat.Standing
+	// Changes calls f whenever what these two say may have changed.
+	Changes func(f func())
 
 	deliveries deliveries
 }
@@ -71,26 +81,35 @@ func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconci
 	return reconcile.Result{RequeueAfter: max(state.Until.Sub(r.Clock.Now()), 1)}, nil
 }
 
-// pending says why the stored webhook configuration does not deliver the actions of a policy's subjects; empty where
-// it does.
-func (r *AgentActionPolicyReconciler) pending(ctx context.Context, set *policy.Set, name string) (string, error) {
+// pending says why it is not known that the actions of a policy's subjects are refused where it says so.
+func (r *AgentActionPolicyReconciler) pending(ctx context.Context, set *policy.Set, name string) (hindrance, error) {
 	d := r.deliveries.of(set)
 	if d.left[name] {
-		return v1alpha1.ReasonConfigurationTooLarge, nil
+		return tooLarge, nil
 	}
 	bundle, err := r.CABundle()
 	if err != nil {
-		return "", err
+		return hindrance{}, err
 	}
 	var stored admissionregistrationv1.ValidatingWebhookConfiguration
 	err = r.Client.Get(ctx, client.ObjectKey{Name: ActionsConfiguration}, &stored)
 	if client.IgnoreNotFound(err) != nil {
-		return "", fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
+		return hindrance{}, fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
 	}
-	if err == nil && equality.Semantic.DeepEqual(stored.Webhooks, d.actionWebhooks(r.Endpoint, bundle)) {
-		return "", nil
+	status := r.Canary()
+	switch {
+	case status.Down:
+		return notRefused(status.Result), nil
+	case err != nil, !equality.Semantic.DeepEqual(stored.Webhooks, d.actionWebhooks(r.Endpoint, bundle)):
+		return notStored, nil
 	}
-	return v1alpha1.ReasonConfigurationPending, nil
+	if h := behind(r.Replicas(set.State())); h != (hindrance{}) {
+		return h, nil
+	}
+	if !status.Up || status.Proven != stored.ResourceVersion {
+		return notProven, nil
+	}
+	return hindrance{}, nil
 }
 
 // patchStatus writes the status where it differs, and tells by an event when a policy becomes ready or stops to be.
@@ -121,13 +140,33 @@ func (r *AgentActionPolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
 		For(&v1alpha1.AgentActionPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.all)).
 		WatchesRawSource(registryUpdates(r.Registry, func(changed []string) []string { return changed })).
+		WatchesRawSource(source.Func(r.followChanges)).
 		Complete(r)
+}
+
+// followChanges asks for every policy when the canary or the replicas have something new to say.
+func (r *AgentActionPolicyReconciler) followChanges(
+	_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request],
+) error {
+	r.Changes(func() {
+		for _, request := range r.everyPolicy() {
+			queue.Add(request)
+		}
+	})
+	return nil
 }
 
 // all asks for every policy: the configuration that delivers them has changed.
 func (r *AgentActionPolicyReconciler) all(_ context.Context, o client.Object) []reconcile.Request {
+	if o.GetName() != ActionsConfiguration {
+		return nil
+	}
+	return r.everyPolicy()
+}
+
+func (r *AgentActionPolicyReconciler) everyPolicy() []reconcile.Request {
 	set := r.Registry.Set()
-	if o.GetName() != ActionsConfiguration || set == nil {
+	if set == nil {
 		return nil
 	}
 	requests := make([]reconcile.Request, 0, len(set.Policies()))

@@ -24,6 +24,8 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/hack/controlplane"
+	"github.com/countersign-dev/countersign/internal/canary"
+	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
@@ -50,6 +52,9 @@ type bench struct {
 	configuration *controllers.WebhookConfigurationReconciler
 	recorder      *events.FakeRecorder
 	stored        *v1alpha1.AgentActionPolicy
+	// canary and replicas are what these say. A canary that is up has seen the configuration as it is stored.
+	canary   canary.Status
+	replicas heartbeat.Standing
 }
 
 const policySpec = `
@@ -83,6 +88,7 @@ func newBench(t *testing.T, spec string, now time.Time) *bench {
 	bundle := func() ([]byte, error) { return authority, nil }
 	b.policies = &controllers.AgentActionPolicyReconciler{
 		Client: b, Registry: b.registry, Endpoint: endpoint, CABundle: bundle, Recorder: b.recorder, Clock: b.clock,
+		Canary: func() canary.Status { return b.canary }, Replicas: func(string) heartbeat.Standing { return b.replicas },
 	}
 	b.configuration = &controllers.WebhookConfigurationReconciler{
 		Client: b, Live: b, Registry: b.registry, Endpoint: endpoint, CABundle: bundle,
@@ -125,6 +131,16 @@ func (b *bench) configure(t *testing.T) error {
 	t.Helper()
 	_, err := b.configuration.Reconcile(t.Context(), reconcile.Request{NamespacedName: client.ObjectKey{Name: controllers.ActionsConfiguration}})
 	return err
+}
+
+// prove has the canary say that it was refused since the configuration was stored.
+func (b *bench) prove(t *testing.T) {
+	t.Helper()
+	stored := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	if err := b.Get(t.Context(), client.ObjectKey{Name: controllers.ActionsConfiguration}, stored); err != nil {
+		t.Fatal(err)
+	}
+	b.canary = canary.Status{Up: true, Result: canary.Result{Outcome: canary.Refused}, Proven: stored.ResourceVersion}
 }
 
 func (b *bench) condition(t *testing.T, kind string) metav1.Condition {
@@ -199,10 +215,7 @@ func TestEnforced(t *testing.T) {
 	if err := b.configure(t); err != nil {
 		t.Fatal(err)
 	}
-	b.reconcile(t)
-	if c := b.condition(t, v1alpha1.PolicyEnforced); c.Status != metav1.ConditionTrue || c.Reason != v1alpha1.ReasonServing {
-		t.Errorf("with the webhook configuration the condition is %+v", c)
-	}
+	testProof(t, b)
 	b.stored.Spec.Subjects[0].Name = "other"
 	if err := b.Update(t.Context(), b.stored); err != nil {
 		t.Fatal(err)
@@ -214,6 +227,48 @@ func TestEnforced(t *testing.T) {
 	if got := <-b.recorder.Events; !strings.Contains(got, "Normal Compiled") {
 		t.Errorf("the event is %q", got)
 	}
+}
+
+// testProof follows the condition through what the canary and the replicas say.
+func testProof(t *testing.T, b *bench) {
+	t.Helper()
+	want := func(what string, status metav1.ConditionStatus, reason, text string) {
+		t.Helper()
+		b.reconcile(t)
+		c := b.condition(t, v1alpha1.PolicyEnforced)
+		if c.Status != status || c.Reason != reason || !strings.Contains(c.Message, text) {
+			t.Errorf("%s: the condition is %+v", what, c)
+		}
+	}
+	want("the canary has not asked", metav1.ConditionFalse, v1alpha1.ReasonCanaryPending, "not been refused yet")
+	b.canary = canary.Status{Up: true, Proven: "another version"}
+	want("the canary was refused before", metav1.ConditionFalse, v1alpha1.ReasonCanaryPending, "not been refused yet")
+	b.prove(t)
+	b.replicas = heartbeat.Standing{Lagging: []string{"pod-1", "pod-2"}, Patient: true}
+	want("replicas lag", metav1.ConditionFalse, v1alpha1.ReasonReplicasPending, "by pod-1, pod-2;")
+	b.replicas = heartbeat.Standing{}
+	want("refused, everywhere", metav1.ConditionTrue, v1alpha1.ReasonServing, "canary was refused")
+	version := b.stored.ResourceVersion
+	b.canary.Proven = "another version"
+	b.replicas = heartbeat.Standing{Lagging: []string{"pod-1"}, Patient: true}
+	want("another policy changes", metav1.ConditionTrue, v1alpha1.ReasonServing, "canary was refused")
+	if b.stored.ResourceVersion != version {
+		t.Error("the change of another policy is written into the status")
+	}
+	b.replicas.Patient = false
+	want("a replica does not follow", metav1.ConditionFalse, v1alpha1.ReasonReplicasPending, "by pod-1;")
+	b.replicas = heartbeat.Standing{Blind: []string{"pod-2: Passed"}}
+	want("another replica's canary passes", metav1.ConditionFalse, v1alpha1.ReasonCanaryNotRefused, "from pod-2: Passed")
+	b.replicas = heartbeat.Standing{}
+	for outcome, text := range map[canary.Outcome]string{
+		canary.Passed: "agents are not refused", canary.Unanswered: "agents are refused everything",
+		canary.Forbidden: "stopped before", canary.Unreachable: "gets no answer", "": "nobody knows",
+	} {
+		b.canary = canary.Status{Down: true, Result: canary.Result{Outcome: outcome}}
+		want("the canary is answered "+string(outcome), metav1.ConditionFalse, v1alpha1.ReasonCanaryNotRefused, text)
+	}
+	b.prove(t)
+	want("refused again", metav1.ConditionTrue, v1alpha1.ReasonServing, "canary was refused")
 }
 
 func TestNotReady(t *testing.T) {

@@ -18,10 +18,11 @@ const nextLayout = "Mon 2006-01-02 15:04 MST"
 // maxMessage bounds a condition's message, in bytes; the API allows 32,768.
 const maxMessage = 4096
 
-// statusOf computes the status of a policy. Pending is why the webhook configuration does not deliver its actions,
-// or empty. Nothing but the transition times and the last uses is taken from the stored status.
+// statusOf computes the status of a policy. Pending is why it is not known to be in force. Nothing is taken from the
+// stored status but the transition times, the last uses, and that a policy was in force, which stays until the opposite is
+// known.
 func statusOf(
-	stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, state policy.State, pending string, now time.Time,
+	stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, state policy.State, pending hindrance, now time.Time,
 ) v1alpha1.AgentActionPolicyStatus {
 	status := v1alpha1.AgentActionPolicyStatus{
 		ObservedGeneration: stored.Generation,
@@ -57,22 +58,17 @@ func ready(p *policy.Policy) metav1.Condition {
 }
 
 // enforced says whether actions of the subjects reach the operator, and this generation judges them.
-func enforced(stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, pending string) metav1.Condition {
+func enforced(stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, pending hindrance) metav1.Condition {
 	c := metav1.Condition{Type: v1alpha1.PolicyEnforced, Status: metav1.ConditionFalse}
 	switch {
 	case compiled.UID != string(stored.UID) || compiled.Generation != stored.Generation:
 		c.Reason = v1alpha1.ReasonNotServing
 		c.Message = fmt.Sprintf("the operator still decides with generation %d", compiled.Generation)
-	case pending == v1alpha1.ReasonConfigurationTooLarge:
-		c.Reason = pending
-		c.Message = "the subjects of all policies no longer fit into the webhook configuration; " +
-			"name groups or whole namespaces instead of single accounts"
-	case pending != "":
-		c.Reason = pending
-		c.Message = "the stored webhook configuration does not send the subjects' actions to the operator yet"
-	default:
+	case pending == (hindrance{}), pending.passing && wasEnforced(stored):
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonServing
-		c.Message = "the subjects' actions are decided with this generation"
+		c.Message = "every replica decides with this generation, and the canary was refused"
+	default:
+		c.Reason, c.Message = pending.reason, pending.message
 	}
 	return c
 }

@@ -54,7 +54,7 @@ func (a *CanaryAlarm) changed(o any) {
 	if tombstone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
 		o = tombstone.Obj
 	}
-	if changed, ok := o.(client.Object); !ok || changed.GetName() == ActionsConfiguration {
-		a.Canary.Wake()
+	if changed, ok := o.(client.Object); ok && changed.GetName() == ActionsConfiguration {
+		a.Canary.Wake(changed.GetResourceVersion())
 	}
 }

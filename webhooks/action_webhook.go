@@ -12,6 +12,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/activity"
+	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
@@ -34,6 +35,8 @@ type ActionWebhook struct {
 	Hasher func() (action.Hasher, error)
 	// Approvals are asked where a decision needs consent.
 	Approvals *Approvals
+	// Standing says why this process must not decide now, as an error, nil where it may.
+	Standing func() error
 	// Activities hold what agents did before.
 	Activities *Activities
 	// Recorder keeps every decision on a governed action.
@@ -88,6 +91,10 @@ func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Ti
 		v.decision = w.failure(policy.NotReady, "Countersign has not read its policies yet")
 		return v
 	}
+	if err := w.Standing(); err != nil {
+		v.decision = w.failure(standingReason(err), err.Error())
+		return v
+	}
 	hasher, err := w.Hasher()
 	if err != nil {
 		v.decision = w.failure(policy.NotReady, err.Error())
@@ -104,6 +111,14 @@ func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Ti
 		v.decision = w.failure(reasonOf(err), err.Error())
 	}
 	return v
+}
+
+// standingReason finds the published reason why this process must not decide.
+func standingReason(err error) policy.Reason {
+	if lost := (*heartbeat.LostError)(nil); errors.As(err, &lost) {
+		return policy.Disconnected
+	}
+	return policy.InternalError
 }
 
 // decide decides on what the agent did before, where a policy wants to know that.

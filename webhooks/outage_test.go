@@ -55,6 +55,7 @@ func TestNotReady(t *testing.T) {
 	w := &webhooks.ActionWebhook{
 		Registry: registry.New(policy.Identity{}, policy.Operator{}), Clock: clocktesting.NewFakePassiveClock(someTime),
 		Hasher: func() (action.Hasher, error) { return action.Hasher{}, nil }, Recorder: webhooks.NewRecorder(&log, "test"),
+		Standing: func() error { return nil },
 	}
 	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{UID: "1", Operation: "CREATE"}}
 	request.UserInfo.Username, request.Resource.Resource = "system:serviceaccount:ci:bot\x1b[31m\u202e", "pods"

@@ -11,10 +11,11 @@ const (
 	// Reasons for True: Compiled. For False: Invalid.
 	PolicyReady = "Ready"
 	// PolicyEnforced says whether the policy is in force: the webhook configuration that covers its subjects is
-	// stored, and the operator serves this generation. It is about delivery to the webhook whatever the
-	// enforcement mode is.
+	// stored, every replica of the operator serves this generation, and its canary was refused since. It is about
+	// delivery to the webhook whatever the enforcement mode is.
 	//
-	// Reasons for True: Serving. For False: NotServing, ConfigurationPending, ConfigurationTooLarge.
+	// Reasons for True: Serving. For False: NotServing, ConfigurationPending, ConfigurationTooLarge, ReplicasPending,
+	// CanaryPending, CanaryNotRefused.
 	PolicyEnforced = "Enforced"
 )
 
@@ -34,6 +35,12 @@ const (
 	ReasonNotServing = "NotServing"
 	// ReasonConfigurationPending means that the stored webhook configuration does not cover the subjects yet.
 	ReasonConfigurationPending = "ConfigurationPending"
+	// ReasonReplicasPending means that some replica of the operator still decides with other policies.
+	ReasonReplicasPending = "ReplicasPending"
+	// ReasonCanaryPending means that the canary was not refused yet since the webhook configuration was stored.
+	ReasonCanaryPending = "CanaryPending"
+	// ReasonCanaryNotRefused means that the canary is not refused: nobody knows whether agents are.
+	ReasonCanaryNotRefused = "CanaryNotRefused"
 	// ReasonConfigurationTooLarge means that the subjects do not fit into the webhook configuration any more.
 	ReasonConfigurationTooLarge = "ConfigurationTooLarge"
 )

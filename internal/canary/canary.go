@@ -38,8 +38,10 @@ type Canary struct {
 	last      Result
 	refusedAt time.Time // when the last attempt that was refused began; zero: none was
 	failing   time.Time // when the first of the attempts began that failed since; zero: none did
-	wokenAt   time.Time
+	now       string    // what Wake was last told
+	proven    string    // what it had been told when the last attempt that was refused began
 	attempts  map[Outcome]int
+	published Status // when listeners were called last
 	listeners []func()
 }
 
@@ -51,10 +53,10 @@ func New(write func(context.Context) error, clk clock.WithTicker) *Canary {
 // NeedLeaderElection says that every replica looks for itself.
 func (c *Canary) NeedLeaderElection() bool { return false }
 
-// Wake has the canary ask at once: something has changed that agents depend on. It does not block.
-func (c *Canary) Wake() {
+// Wake has the canary ask at once: what agents depend on has another version now. It does not block.
+func (c *Canary) Wake(version string) {
 	c.mu.Lock()
-	c.wokenAt = c.clock.Now()
+	c.now = version
 	c.mu.Unlock()
 	select {
 	case c.woken <- struct{}{}:
@@ -62,8 +64,8 @@ func (c *Canary) Wake() {
 	}
 }
 
-// OnResult calls f after every attempt. It must not block.
-func (c *Canary) OnResult(f func()) {
+// OnChange calls f after an attempt by which the Status has changed, other than in its time. It must not block.
+func (c *Canary) OnChange(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.listeners = append(c.listeners, f)
@@ -102,6 +104,9 @@ func (c *Canary) Start(ctx context.Context) error {
 // attempt asks once, and says whether that was refused.
 func (c *Canary) attempt(ctx context.Context) bool {
 	began := c.clock.Now()
+	c.mu.Lock()
+	version := c.now
+	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	result := Classify(c.write(ctx))
@@ -111,16 +116,28 @@ func (c *Canary) attempt(ctx context.Context) bool {
 	c.attempts[result.Outcome]++
 	switch {
 	case refused:
-		c.refusedAt, c.failing = began, time.Time{}
+		c.refusedAt, c.failing, c.proven = began, time.Time{}, version
 	case c.failing.IsZero():
 		c.failing = began
 	}
-	listeners := c.listeners
 	c.mu.Unlock()
-	for _, f := range listeners {
-		f()
-	}
+	c.publish()
 	return refused
+}
+
+// publish calls listeners where they would learn something.
+func (c *Canary) publish() {
+	s := c.Status()
+	s.RefusedAt, s.Detail = time.Time{}, ""
+	c.mu.Lock()
+	changed, listeners := s != c.published, c.listeners
+	c.published = s
+	c.mu.Unlock()
+	if changed {
+		for _, f := range listeners {
+			f()
+		}
+	}
 }
 
 // tell logs when it turns out that agents are refused, or are not, and returns what is known to be told.
@@ -154,8 +171,8 @@ type Status struct {
 	Up bool
 	// Down says that attempts have not been refused for longer than is tolerated. Neither is said at the start.
 	Down bool
-	// Current says that an attempt was refused which began after the last Wake.
-	Current bool
+	// Proven is what Wake had been told last when the last attempt began that was refused.
+	Proven string
 	// RefusedAt is when the last attempt that was refused began; zero: none was.
 	RefusedAt time.Time
 }
@@ -167,8 +184,5 @@ func (c *Canary) Status() Status {
 	defer c.mu.Unlock()
 	failed := !c.failing.IsZero() && now.Sub(c.failing) > tolerance || !c.refusedAt.IsZero() && now.Sub(c.refusedAt) > memory
 	refused := !c.refusedAt.IsZero() && !failed
-	return Status{
-		Result: c.last, Up: refused, Down: failed, RefusedAt: c.refusedAt,
-		Current: refused && !c.refusedAt.Before(c.wokenAt),
-	}
+	return Status{Result: c.last, Up: refused, Down: failed, RefusedAt: c.refusedAt, Proven: c.proven}
 }

@@ -65,37 +65,37 @@ func TestStatus(t *testing.T) {
 	clk := clocktesting.NewFakeClock(now)
 	var next error
 	c := New(func(context.Context) error { return next }, clk)
-	wantUp := func(what string, up, current bool) {
+	wantUp := func(what string, up, down bool, proven string) {
 		t.Helper()
-		if s := c.Status(); s.Up != up || s.Current != current {
-			t.Errorf("%s: up %v and current %v, want %v and %v", what, s.Up, s.Current, up, current)
+		if s := c.Status(); s.Up != up || s.Down != down || s.Proven != proven {
+			t.Errorf("%s: up %v, down %v and proven %q, want %v, %v and %q", what, s.Up, s.Down, s.Proven, up, down, proven)
 		}
 	}
 	attempt := func(err error) { next = err; c.attempt(t.Context()) }
-	wantUp("before the first attempt", false, false)
+	wantUp("before the first attempt", false, false, "")
 	attempt(nil)
-	wantUp("what passes", false, false)
+	wantUp("what passes", false, false, "")
 	attempt(refusal)
-	wantUp("what is refused", true, true)
+	wantUp("what is refused", true, false, "")
 	clk.Step(time.Second)
-	c.Wake()
-	wantUp("something changed", true, false)
+	c.Wake("2")
+	wantUp("something changed", true, false, "")
 	attempt(refusal)
-	wantUp("refused since", true, true)
+	wantUp("refused since", true, false, "2")
 	clk.Step(time.Minute)
 	attempt(nil)
-	wantUp("the first failure", true, true)
+	wantUp("the first failure", true, false, "2")
 	clk.Step(tolerance)
 	attempt(nil)
-	wantUp("a failure that lasts as long as is tolerated", true, true)
+	wantUp("a failure that lasts as long as is tolerated", true, false, "2")
 	clk.Step(time.Nanosecond)
-	wantUp("a failure that lasts longer", false, false)
+	wantUp("a failure that lasts longer", false, true, "2")
 	attempt(refusal)
-	wantUp("refused again", true, true)
+	wantUp("refused again", true, false, "2")
 	clk.Step(memory)
-	wantUp("the last refusal is as old as counts", true, true)
+	wantUp("the last refusal is as old as counts", true, false, "2")
 	clk.Step(1)
-	wantUp("attempts hang", false, false)
+	wantUp("attempts hang", false, true, "2")
 
 	if diff := cmp.Diff(map[Outcome]int{Passed: 3, Refused: 3}, c.attempts); diff != "" {
 		t.Errorf("attempts (-want +got):\n%s", diff)
@@ -167,7 +167,7 @@ func TestRhythm(t *testing.T) {
 	answers <- refusal
 	step(Interval)
 	answers <- refusal
-	c.Wake()
+	c.Wake("3")
 	answers <- nil // at once
 	step(minPause)
 	answers <- refusal

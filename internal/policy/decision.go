@@ -56,8 +56,11 @@ const (
 	ReservedAction Reason = "ReservedAction"
 	// PolicyInvalid means that a policy of the subject cannot judge the action.
 	PolicyInvalid Reason = "PolicyInvalid"
-	// NotReady means that the operator has not read all policies, or has lost the API server.
+	// NotReady means that the operator has not read all policies, or has no key yet.
 	NotReady Reason = "NotReady"
+	// Disconnected means that this replica of the operator does not reach the API server, and so cannot know that what it
+	// would decide with still holds.
+	Disconnected Reason = "Disconnected"
 	// VersionNotPreferred means that the object came in a version other than the one in which paths are written.
 	VersionNotPreferred Reason = "VersionNotPreferred"
 	// RequestUnreadable means that the request cannot be decoded or is too large, or that the agent's name cannot be seen.

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
@@ -28,4 +29,13 @@ func hashSpec(spec *v1alpha1.AgentActionPolicySpec) string {
 	}
 	sum := sha256.Sum256(text)
 	return HashVersion + ":" + hex.EncodeToString(sum[:16])
+}
+
+// identify makes one hash of which policies these are, and at which generation. They are sorted by name.
+func identify(policies []*Policy) string {
+	sum := sha256.New()
+	for _, p := range policies {
+		fmt.Fprintf(sum, "%q %q %d\n", p.Name, p.UID, p.Generation)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:16])
 }

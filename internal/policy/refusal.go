@@ -59,7 +59,7 @@ func (d *Decision) dead() string {
 		switch d.Obstacles[i].Reason { //nolint:exhaustive // only reasons with a remedy of their own
 		case ReservedAction:
 			return "STOP: no policy and no approval allows this; a person must do it"
-		case NotReady, InternalError, HistoryUnknown:
+		case NotReady, Disconnected, InternalError, HistoryUnknown:
 			return "REPEAT the same request later; if it goes on, the operators of Countersign must look at it"
 		case VersionNotPreferred:
 			return "REPEAT the request in the version named above"

@@ -19,6 +19,8 @@ type Set struct {
 	operator                Operator
 	// remembers says that some policy needs to know what agents did.
 	remembers bool
+	// state identifies the policies.
+	state string
 }
 
 // Operator says what belongs to Countersign itself, for the actions that are reserved.
@@ -69,8 +71,12 @@ func NewSet(policies []*Policy, operator Operator) *Set {
 			s.add(subject, p)
 		}
 	}
+	s.state = identify(sorted)
 	return s
 }
+
+// State identifies the policies of the set: two sets with the same one hold the same generation of every policy.
+func (s *Set) State() string { return s.state }
 
 func byName(a, b *Policy) int { return cmp.Compare(a.Name, b.Name) }
 

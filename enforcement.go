@@ -1,0 +1,117 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/controllers"
+	"github.com/countersign-dev/countersign/internal/canary"
+	"github.com/countersign-dev/countersign/internal/heartbeat"
+	"github.com/countersign-dev/countersign/internal/naming"
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+// addCanary has every replica find out whether agents are refused.
+func (op *operator) addCanary() error {
+	account := canary.AccountFor(op.self, op.canaryUsername(), op.canaryNamespace())
+	write, err := canary.Writer(op.mgr.GetConfig(), account)
+	if err != nil {
+		return err
+	}
+	op.canary = canary.New(write, op.clock)
+	if err := op.mgr.Add(op.canary); err != nil {
+		return fmt.Errorf("adding the canary: %w", err)
+	}
+	if err := op.mgr.Add(&controllers.CanaryAlarm{Cache: op.mgr.GetCache(), Canary: op.canary}); err != nil {
+		return fmt.Errorf("adding what wakes the canary: %w", err)
+	}
+	return nil
+}
+
+// addHeartbeat has every replica tell that it lives, and notice when it does not reach the API server.
+func (op *operator) addHeartbeat() error {
+	op.contact = heartbeat.NewContact(op.clock)
+	heart := heartbeat.New(op.beater(), op.contact, op.clock)
+	op.registry.OnUpdate(func([]string) { heart.News() })
+	op.canary.OnChange(heart.News)
+	if err := op.mgr.Add(heart); err != nil {
+		return fmt.Errorf("adding the heartbeat: %w", err)
+	}
+	return nil
+}
+
+// beater renews a Lease or, where there is no namespace for one and so no other replica, reads something that is stored.
+func (op *operator) beater() heartbeat.Beater {
+	if op.namespace == "" {
+		return heartbeat.Probe(func(ctx context.Context) error {
+			configuration := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+			key := client.ObjectKey{Name: controllers.ActionsConfiguration}
+			return client.IgnoreNotFound(op.mgr.GetAPIReader().Get(ctx, key, configuration))
+		})
+	}
+	return &heartbeat.Lease{
+		Client: op.mgr.GetClient(), Clock: op.clock, Tell: op.tell,
+		Key: client.ObjectKey{Namespace: op.namespace, Name: replicaName()},
+	}
+}
+
+// maxHost bounds how much of the host's name is in that of a replica's Lease.
+const maxHost = 63
+
+// replicaName is not that of any other process: hosts may be called alike, and containers restart.
+func replicaName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown"
+	}
+	return strings.Join([]string{"countersign", naming.Readable(host, maxHost), naming.Suffix(5, string(uuid.NewUUID()))}, "-")
+}
+
+// tell is what the heartbeat says.
+func (op *operator) tell() map[string]string {
+	annotations := map[string]string{
+		heartbeat.VersionAnnotation: version, heartbeat.PoliciesAnnotation: stateOf(op.registry.Set()),
+		heartbeat.CanaryAnnotation: heartbeat.CanaryUnknown,
+	}
+	switch status := op.canary.Status(); {
+	case status.Down:
+		annotations[heartbeat.CanaryAnnotation] = heartbeat.CanaryDown + ": " + string(status.Outcome)
+	case status.Up:
+		annotations[heartbeat.CanaryAnnotation] = heartbeat.CanaryUp
+	}
+	return annotations
+}
+
+func stateOf(set *policy.Set) string {
+	if set == nil {
+		return ""
+	}
+	return set.State()
+}
+
+// addReplicas has the leader follow the heartbeats of the others. Without a namespace there are none.
+func (op *operator) addReplicas() error {
+	op.replicas = &heartbeat.Replicas{
+		Cache: op.mgr.GetCache(), Client: op.mgr.GetClient(), Clock: op.clock,
+		Own: func() string { return stateOf(op.registry.Set()) },
+	}
+	if op.namespace == "" {
+		return nil
+	}
+	if err := op.mgr.Add(op.replicas); err != nil {
+		return fmt.Errorf("adding what follows replicas: %w", err)
+	}
+	return nil
+}
+
+// onEnforcement calls f whenever the canary or the replicas have something new to say.
+func (op *operator) onEnforcement(f func()) {
+	op.canary.OnChange(f)
+	op.replicas.OnChange(f)
+}
