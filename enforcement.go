@@ -1,20 +1,26 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/internal/canary"
+	"github.com/countersign-dev/countersign/internal/definitions"
 	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/naming"
 	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/webhooks"
 )
 
 // addCanary has every replica find out whether agents are refused.
@@ -114,4 +120,34 @@ func (op *operator) addReplicas() error {
 func (op *operator) onEnforcement(f func()) {
 	op.canary.OnChange(f)
 	op.replicas.OnChange(f)
+	op.definitions.OnChange(func(*unstructured.Unstructured, string) { f() })
+}
+
+// addDefinitions has every replica look whether Countersign's kinds are what they must be.
+func (op *operator) addDefinitions() error {
+	c, err := dynamic.NewForConfigAndClient(op.mgr.GetConfig(), op.mgr.GetHTTPClient())
+	if err != nil {
+		return fmt.Errorf("making a dynamic client: %w", err)
+	}
+	if op.definitions, err = definitions.New(c); err != nil {
+		return err
+	}
+	recorder := op.mgr.GetEventRecorder("countersign")
+	op.definitions.OnChange(func(changed *unstructured.Unstructured, problem string) {
+		if problem != "" {
+			recorder.Eventf(changed, nil, corev1.EventTypeWarning, "DefinitionsChanged", "Verify", "agents are refused: %s", problem)
+		}
+	})
+	if err := op.mgr.Add(op.definitions); err != nil {
+		return fmt.Errorf("adding what watches over definitions: %w", err)
+	}
+	return nil
+}
+
+// reliance is what decisions may rely on.
+func (op *operator) reliance() webhooks.Trust {
+	return webhooks.Trust{
+		Decide:    func() error { return cmp.Or(op.contact.Err(), op.definitions.Err()) },
+		Approvals: op.definitions.ApprovalsErr, Activities: op.definitions.ActivitiesErr,
+	}
 }

@@ -34,6 +34,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/catalogue"
 	"github.com/countersign-dev/countersign/internal/certificate"
+	"github.com/countersign-dev/countersign/internal/definitions"
 	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/history"
 	"github.com/countersign-dev/countersign/internal/intake"
@@ -79,6 +80,8 @@ type operator struct {
 	drain     webhooks.Drain
 	// trust tells that the bundle of authorities in certs may have changed.
 	trust chan event.GenericEvent
+	// definitions says whether Countersign's own kinds can be trusted.
+	definitions *definitions.Watch
 	// hashKey is nil until the key was read.
 	hashKey atomic.Pointer[action.Hasher]
 }
@@ -115,7 +118,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	defer closeLog()
 	for _, add := range []func() error{
 		func() error { return op.addClock(ctx) }, op.addCertificates, op.addCanary, op.addHeartbeat, op.addReplicas,
-		func() error { return op.addIndexes(ctx) }, op.addControllers,
+		op.addDefinitions, func() error { return op.addIndexes(ctx) }, op.addControllers,
 		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {
 		if err := add(); err != nil {
@@ -194,20 +197,22 @@ func (op *operator) addCatalogue() error {
 
 func (op *operator) addControllers() error {
 	endpoint := controllers.Endpoint{URL: op.webhookURL, Namespace: op.namespace, Service: op.service}
-	if err := op.mgr.Add(&controllers.Compilation{Cache: op.mgr.GetCache(), Registry: op.registry}); err != nil {
+	if err := op.mgr.Add(&controllers.Compilation{
+		Cache: op.mgr.GetCache(), Registry: op.registry, Definitions: op.definitions, Clock: op.clock,
+	}); err != nil {
 		return fmt.Errorf("adding the compilation: %w", err)
 	}
 	if err := (&controllers.WebhookConfigurationReconciler{
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Registry: op.registry,
 		Endpoint: endpoint, CABundle: op.certs.CABundle, Trust: op.trust, OwnerClusterRole: op.ownerClusterRole,
-		AdmissionPolicy: op.admissionPolicy,
+		AdmissionPolicy: op.admissionPolicy, Recorder: op.mgr.GetEventRecorder("countersign"),
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the webhook configuration controller: %w", err)
 	}
 	if err := (&controllers.AgentActionPolicyReconciler{
 		Client: op.mgr.GetClient(), Registry: op.registry, Endpoint: endpoint, CABundle: op.certs.CABundle,
 		Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
-		Canary: op.canary.Status, Replicas: op.replicas.Standing, Changes: op.onEnforcement,
+		Canary: op.canary.Status, Replicas: op.replicas.Standing, Definitions: op.definitions.AnyErr, Changes: op.onEnforcement,
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the policy controller: %w", err)
 	}
@@ -269,7 +274,7 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Cluster: cluster, Self: op.self}
 	actions := webhooks.ActionWebhook{
 		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,
-		Cluster: cluster, Canary: op.canaryUsername(), Standing: op.contact.Err,
+		Cluster: cluster, Canary: op.canaryUsername(), Trust: op.reliance(),
 		Activities: &webhooks.Activities{Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Clock: op.clock},
 	}
 	observer := actions
@@ -327,7 +332,7 @@ func (op *operator) addMetrics() error {
 	if err := webhooks.RegisterMetrics(); err != nil {
 		return err
 	}
-	for _, c := range []prometheus.Collector{op.canary, op.contact} {
+	for _, c := range []prometheus.Collector{op.canary, op.contact, op.definitions} {
 		if err := metrics.Registry.Register(c); err != nil {
 			return fmt.Errorf("registering metrics of enforcement: %w", err)
 		}

@@ -41,7 +41,9 @@ type AgentActionPolicyReconciler struct {
 	// this one decides with.
 	Canary   func() canary.Status
 	Replicas func(policies string) heartbeat.Standing
-	// Changes calls f whenever what these two say may have changed.
+	// Definitions says why policies or approvals cannot be trusted, nil where they can.
+	Definitions func() error
+	// Changes calls f whenever what these say may have changed.
 	Changes func(f func())
 
 	deliveries deliveries
@@ -97,10 +99,12 @@ func (r *AgentActionPolicyReconciler) pending(ctx context.Context, set *policy.S
 		return hindrance{}, fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
 	}
 	status := r.Canary()
-	switch {
+	switch changed := r.Definitions(); {
+	case changed != nil:
+		return untrusted(changed), nil
 	case status.Down:
 		return notRefused(status.Result), nil
-	case err != nil, !equality.Semantic.DeepEqual(stored.Webhooks, d.actionWebhooks(r.Endpoint, bundle)):
+	case err != nil, !equality.Semantic.DeepEqual(withoutLost(stored.Webhooks), d.actionWebhooks(r.Endpoint, bundle)):
 		return notStored, nil
 	}
 	if h := behind(r.Replicas(set.State())); h != (hindrance{}) {

@@ -25,6 +25,7 @@ import (
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/canary"
+	"github.com/countersign-dev/countersign/internal/definitions"
 	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 	"github.com/countersign-dev/countersign/internal/policy"
@@ -55,6 +56,8 @@ type bench struct {
 	// canary and replicas are what these say. A canary that is up has seen the configuration as it is stored.
 	canary   canary.Status
 	replicas heartbeat.Standing
+	// untrusted is why Countersign's kinds cannot be trusted.
+	untrusted error
 }
 
 const policySpec = `
@@ -89,9 +92,10 @@ func newBench(t *testing.T, spec string, now time.Time) *bench {
 	b.policies = &controllers.AgentActionPolicyReconciler{
 		Client: b, Registry: b.registry, Endpoint: endpoint, CABundle: bundle, Recorder: b.recorder, Clock: b.clock,
 		Canary: func() canary.Status { return b.canary }, Replicas: func(string) heartbeat.Standing { return b.replicas },
+		Definitions: func() error { return b.untrusted },
 	}
 	b.configuration = &controllers.WebhookConfigurationReconciler{
-		Client: b, Live: b, Registry: b.registry, Endpoint: endpoint, CABundle: bundle,
+		Client: b, Live: b, Registry: b.registry, Endpoint: endpoint, CABundle: bundle, Recorder: b.recorder,
 	}
 	if err := yaml.UnmarshalStrict([]byte(spec), &b.stored.Spec); err != nil {
 		t.Fatal(err)
@@ -267,6 +271,9 @@ func testProof(t *testing.T, b *bench) {
 		b.canary = canary.Status{Down: true, Result: canary.Result{Outcome: outcome}}
 		want("the canary is answered "+string(outcome), metav1.ConditionFalse, v1alpha1.ReasonCanaryNotRefused, text)
 	}
+	b.untrusted = &definitions.ChangedError{Name: definitions.Approvals, Problem: "it is gone"}
+	want("a definition is gone", metav1.ConditionFalse, v1alpha1.ReasonDefinitionsChanged, definitions.Approvals+" is not as it was installed: it is gone")
+	b.untrusted = nil
 	b.prove(t)
 	want("refused again", metav1.ConditionTrue, v1alpha1.ReasonServing, "canary was refused")
 }

@@ -3,12 +3,18 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"time"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/definitions"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
 
@@ -19,7 +25,13 @@ type Compilation struct {
 	Cache cache.Cache
 	// Registry is kept current.
 	Registry *registry.Registry
+	// Definitions says whether what the cache holds can be trusted.
+	Definitions *definitions.Watch
+	Clock       clock.WithTicker
 }
+
+// verifyPause is how long it waits after it could not find out whether policies can be trusted.
+const verifyPause = time.Second
 
 // NeedLeaderElection says that every replica decides for itself.
 func (c *Compilation) NeedLeaderElection() bool { return false }
@@ -49,19 +61,45 @@ func (c *Compilation) Start(ctx context.Context) error {
 	if !toolscache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 		return nil
 	}
+	c.Definitions.OnChange(func(*unstructured.Unstructured, string) { signal() })
+	if err := c.followConfiguration(ctx, signal); err != nil {
+		return err
+	}
 	signal()
 	for {
+		var again <-chan time.Time
+		if err := c.update(ctx); err != nil && ctx.Err() == nil {
+			log.FromContext(ctx).WithName("policies").Error(err, "Keeping the policies as they were")
+			again = c.Clock.After(verifyPause)
+		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
-			if err := c.update(ctx); err != nil {
-				return err
-			}
+		case <-again:
 		}
 	}
 }
 
+// followConfiguration signals when the configuration changes that says whose policies were lost.
+func (c *Compilation) followConfiguration(ctx context.Context, signal func()) error {
+	informer, err := c.Cache.GetInformer(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{})
+	if err != nil {
+		return fmt.Errorf("watching webhook configurations: %w", err)
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    func(any) { signal() },
+		UpdateFunc: func(any, any) { signal() },
+		DeleteFunc: func(any) { signal() },
+	})
+	if err != nil {
+		return fmt.Errorf("watching webhook configurations: %w", err)
+	}
+	return nil
+}
+
+// update takes in the policies as they are, unless they cannot be trusted: then those stay that were known. Policies
+// vanish with their definition, and somebody else may serve them.
 func (c *Compilation) update(ctx context.Context) error {
 	var list v1alpha1.AgentActionPolicyList
 	// The compiler only reads, and the objects of the cache are never changed in place.
@@ -72,6 +110,16 @@ func (c *Compilation) update(ctx context.Context) error {
 	for i := range list.Items {
 		policies[i] = &list.Items[i]
 	}
-	c.Registry.Update(policies)
+	// Only now: what takes policies away with their definition is to be seen by then.
+	definition, err := c.Definitions.Verify(ctx)
+	if err != nil {
+		return err
+	}
+	var stored admissionregistrationv1.ValidatingWebhookConfiguration
+	err = c.Cache.Get(ctx, client.ObjectKey{Name: ActionsConfiguration}, &stored)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
+	}
+	c.Registry.UpdateFrom(definition, lost(&stored, definition), policies)
 	return nil
 }

@@ -36,6 +36,14 @@ var (
 	}
 )
 
+// untrusted says what to do about definitions that have changed.
+func untrusted(err error) hindrance {
+	return hindrance{
+		reason:  v1alpha1.ReasonDefinitionsChanged,
+		message: "agents are refused: " + err.Error() + "; install the definitions again, by helm upgrade or from config/crd",
+	}
+}
+
 // notRefused says what to do about a canary that is not refused, by what happens to it instead.
 func notRefused(r canary.Result) hindrance {
 	h := hindrance{reason: v1alpha1.ReasonCanaryNotRefused}

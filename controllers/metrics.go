@@ -18,6 +18,12 @@ var configurationWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Help: "Writes of webhook configurations, because policies changed or to repair a foreign change, by configuration.",
 }, []string{"configuration"})
 
+// configurationRepairs counts foreign changes that were undone. Label: configuration is its name.
+var configurationRepairs = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "countersign_webhook_configuration_repairs_total",
+	Help: "Writes of webhook configurations because somebody else had changed or deleted them, by configuration.",
+}, []string{"configuration"})
+
 var (
 	policiesDesc = prometheus.NewDesc("countersign_policies",
 		"Number of policies, by enforcement (Enforce, Warn, Audit) and state (Ready, Invalid).",
@@ -35,7 +41,7 @@ type policyCollector struct {
 
 // RegisterMetrics adds the metrics of this package to the manager's registry. Call it once.
 func RegisterMetrics(r *registry.Registry, c clock.PassiveClock) error {
-	for _, collector := range []prometheus.Collector{configurationWrites, &policyCollector{r, c}} {
+	for _, collector := range []prometheus.Collector{configurationWrites, configurationRepairs, &policyCollector{r, c}} {
 		if err := metrics.Registry.Register(collector); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}

@@ -8,11 +8,13 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -49,14 +51,18 @@ type WebhookConfigurationReconciler struct {
 	// OwnerClusterRole names the ClusterRole of the release that owns the configurations, so that they go when the
 	// release goes. Empty while the operator runs without a release.
 	OwnerClusterRole string
+	// Recorder tells of foreign changes.
+	Recorder events.EventRecorder
 
 	deliveries deliveries
+	// known are the versions of the configurations that were as they should be when they were last seen or written.
+	known map[string]string
 }
 
 // Reconcile implements reconcile.Reconciler.
 func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
-	set := r.Registry.Set()
-	if set == nil {
+	state := r.Registry.State()
+	if state.Set == nil {
 		return reconcile.Result{}, nil // the registry's first update comes back here
 	}
 	bundle, err := r.CABundle()
@@ -68,7 +74,7 @@ func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reco
 	}
 	switch req.Name {
 	case ActionsConfiguration:
-		return reconcile.Result{}, r.ensure(ctx, validating(req.Name, r.deliveries.of(set).actionWebhooks(r.Endpoint, bundle)))
+		return reconcile.Result{}, r.ensureActions(ctx, state, bundle)
 	case PoliciesConfiguration:
 		return reconcile.Result{}, r.ensure(ctx, validating(req.Name, policyWebhooks(r.Endpoint, bundle, r.Registry.Self())))
 	case ApprovalsConfiguration:
@@ -76,15 +82,20 @@ func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reco
 			ObjectMeta: metav1.ObjectMeta{Name: req.Name}, Webhooks: approvalWebhooks(r.Endpoint, bundle, r.Registry.Self()),
 		})
 	case protection.PolicyName:
-		return reconcile.Result{}, r.protect(ctx, r.deliveries.of(set))
+		return reconcile.Result{}, r.protect(ctx, state)
 	}
 	return reconcile.Result{}, nil
 }
 
 // protect keeps the admission policy and its binding, or has none. The policy comes first: a binding without one does
 // nothing, and the other way round.
-func (r *WebhookConfigurationReconciler) protect(ctx context.Context, d *delivery) error {
-	policy, binding := protection.AdmissionPolicy(&d.enforce, r.OwnerClusterRole)
+//
+// While subjects of lost policies are to be kept it stays as it is, and goes on naming them.
+func (r *WebhookConfigurationReconciler) protect(ctx context.Context, state registry.State) error {
+	if state.Orphans && r.AdmissionPolicy {
+		return nil
+	}
+	policy, binding := protection.AdmissionPolicy(&r.deliveries.of(state.Set).enforce, r.OwnerClusterRole)
 	for _, o := range []client.Object{policy, binding} {
 		do := r.ensure
 		if !r.AdmissionPolicy {
@@ -113,6 +124,27 @@ func (r *WebhookConfigurationReconciler) remove(ctx context.Context, o client.Ob
 	return nil
 }
 
+// ensureActions keeps the subjects of policies that have vanished with their definition.
+func (r *WebhookConfigurationReconciler) ensureActions(ctx context.Context, state registry.State, bundle []byte) error {
+	stored := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	err := r.Client.Get(ctx, client.ObjectKey{Name: ActionsConfiguration}, stored)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
+	}
+	hooks, definition := r.deliveries.of(state.Set).actionWebhooks(r.Endpoint, bundle), state.Definition
+	if lost(stored, definition) {
+		var some bool
+		if hooks, some = keepLost(stored, hooks); some {
+			definition = stored.Annotations[definitionAnnotation]
+		}
+	}
+	desired := validating(ActionsConfiguration, hooks)
+	if definition != "" {
+		desired.SetAnnotations(map[string]string{definitionAnnotation: definition})
+	}
+	return r.ensure(ctx, desired)
+}
+
 func validating(name string, hooks []admissionregistrationv1.ValidatingWebhook) client.Object {
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: name}, Webhooks: hooks}
 }
@@ -132,14 +164,17 @@ func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, desired cli
 	desired.SetOwnerReferences(owners)
 	err = r.Client.Get(ctx, client.ObjectKeyFromObject(desired), stored)
 	if apierrors.IsNotFound(err) {
+		r.tell(desired, "", "somebody deleted it")
 		return r.write(ctx, desired, true)
 	}
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", describe(desired), err)
 	}
 	if sameConfiguration(stored, desired) {
+		r.remember(stored)
 		return nil
 	}
+	r.tell(desired, stored.GetResourceVersion(), "somebody changed it")
 	desired.SetResourceVersion(stored.GetResourceVersion())
 	return r.write(ctx, desired, false)
 }
@@ -148,6 +183,7 @@ func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, desired cli
 func sameConfiguration(stored, desired client.Object) bool {
 	return equality.Semantic.DeepEqual(stored.GetLabels(), desired.GetLabels()) &&
 		equality.Semantic.DeepEqual(stored.GetOwnerReferences(), desired.GetOwnerReferences()) &&
+		stored.GetAnnotations()[definitionAnnotation] == desired.GetAnnotations()[definitionAnnotation] &&
 		equality.Semantic.DeepEqual(contentOf(stored), contentOf(desired))
 }
 
@@ -188,7 +224,27 @@ func (r *WebhookConfigurationReconciler) write(ctx context.Context, desired clie
 	if err := store(); err != nil {
 		return fmt.Errorf("writing %s: %w", describe(desired), err)
 	}
+	r.remember(desired)
 	return nil
+}
+
+func (r *WebhookConfigurationReconciler) remember(seen client.Object) {
+	if r.known == nil {
+		r.known = map[string]string{}
+	}
+	r.known[seen.GetName()] = seen.GetResourceVersion()
+}
+
+// tell says that a configuration is about to be repaired, unless its stored version is the one that was right: then the
+// policies have changed. What happened while this process did not lead it cannot tell.
+func (r *WebhookConfigurationReconciler) tell(desired client.Object, stored, what string) {
+	right := r.known[desired.GetName()]
+	if right == "" || right == stored {
+		return
+	}
+	configurationRepairs.WithLabelValues(desired.GetName()).Inc()
+	// Of an object without a UID, where it is created anew, the event is found by its name.
+	r.Recorder.Eventf(desired, nil, corev1.EventTypeWarning, "Repaired", "Repair", "%s; it is written as it was", what)
 }
 
 func (r *WebhookConfigurationReconciler) ownerReferences(ctx context.Context) ([]metav1.OwnerReference, error) {

@@ -22,8 +22,8 @@ func TestPublishedNames(t *testing.T) {
 		published, documented []string
 	}{
 		"metrics": {
-			published: find(t, `"(countersign_[a-z_]+)"`,
-				sources(t, "..", "../webhooks", "../controllers", "../internal/canary", "../internal/heartbeat")...),
+			published: find(t, `"(countersign_[a-z_]+)"`, sources(t, "..", "../webhooks", "../controllers",
+				"../internal/canary", "../internal/definitions", "../internal/heartbeat")...),
 			documented: find(t, "(?m)^\\| `(countersign_[a-z_]+)` \\|", "../docs/operations.md"),
 		},
 		"reasons": {
@@ -35,7 +35,7 @@ func TestPublishedNames(t *testing.T) {
 			documented: slices.Sorted(slices.Values(reasonsOf(t))),
 		},
 		"reasons of the conditions of a policy": {
-			published: find(t, `Reason(?:Compiled|Invalid|\w*Serving|(?:Configuration|Replicas|Canary)\w+) += "(\w+)"`,
+			published: find(t, `Reason(?:Compiled|Invalid|\w*Serving|(?:Configuration|Replicas|Canary|Definitions)\w+) += "(\w+)"`,
 				"../api/v1alpha1/conditions.go"),
 			documented: find(t, "(?m)^\\| (?:True|False) \\| `(\\w+)` \\|", "../docs/policies.md"),
 		},

@@ -12,6 +12,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/activity"
+	"github.com/countersign-dev/countersign/internal/definitions"
 	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/policy"
@@ -35,8 +36,8 @@ type ActionWebhook struct {
 	Hasher func() (action.Hasher, error)
 	// Approvals are asked where a decision needs consent.
 	Approvals *Approvals
-	// Standing says why this process must not decide now, as an error, nil where it may.
-	Standing func() error
+	// Trust says what this process must not rely on now.
+	Trust Trust
 	// Activities hold what agents did before.
 	Activities *Activities
 	// Recorder keeps every decision on a governed action.
@@ -48,6 +49,13 @@ type ActionWebhook struct {
 	// ObserveOnly is the entry for subjects of Warn and Audit policies: what cannot be judged passes there, as it
 	// does when the webhook is down. An Enforce policy is enforced on either entry.
 	ObserveOnly bool
+}
+
+// Trust says why something is not to be relied on now, as an error, nil where it is.
+type Trust struct {
+	// Decide is for any decision, Approvals for one that needs consent, and Activities for one that needs to know what an
+	// agent did before.
+	Decide, Approvals, Activities func() error
 }
 
 // verdict is everything that is known about one decided request.
@@ -86,13 +94,13 @@ func (w *ActionWebhook) isCanary(v *verdict) bool {
 // judge decides one request. Whatever goes wrong is a refusal with its reason.
 func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Time) verdict {
 	v := verdict{request: r, now: now}
-	set := w.Registry.Set()
-	if set == nil {
+	state := w.Registry.State()
+	if state.Set == nil {
 		v.decision = w.failure(policy.NotReady, "Countersign has not read its policies yet")
 		return v
 	}
-	if err := w.Standing(); err != nil {
-		v.decision = w.failure(standingReason(err), err.Error())
+	if err := w.Trust.Decide(); err != nil {
+		v.decision = w.failure(reasonOf(err), err.Error())
 		return v
 	}
 	hasher, err := w.Hasher()
@@ -107,19 +115,18 @@ func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Ti
 	}
 	v.action = in.Action
 	v.hash = hasher.Hash(in.Action)
-	if err := w.decide(ctx, set, in, &v, hasher); err != nil {
+	if err := w.decide(ctx, state.Set, in, &v, hasher); err != nil {
 		v.decision = w.failure(reasonOf(err), err.Error())
+	}
+	if state.Orphans && !v.decision.Governed {
+		v.decision = w.failure(policy.DefinitionsChanged, orphan)
 	}
 	return v
 }
 
-// standingReason finds the published reason why this process must not decide.
-func standingReason(err error) policy.Reason {
-	if lost := (*heartbeat.LostError)(nil); errors.As(err, &lost) {
-		return policy.Disconnected
-	}
-	return policy.InternalError
-}
+// orphan is what those are told whose policies have vanished with their definition.
+const orphan = "the policies of this account have vanished with the resource definition of policies: it is refused until " +
+	"they are restored"
 
 // decide decides on what the agent did before, where a policy wants to know that.
 func (w *ActionWebhook) decide(ctx context.Context, set *policy.Set, in policy.Input, v *verdict, hasher action.Hasher) error {
@@ -132,10 +139,13 @@ func (w *ActionWebhook) decide(ctx context.Context, set *policy.Set, in policy.I
 		return once()
 	}
 	need := set.NeedsHistory(in)
-	var err error
+	err := w.Trust.Activities()
 	switch {
 	case w.ObserveOnly || need == policy.NotNeeded:
 		err = once()
+	case err != nil && need == policy.Useful:
+		err = once()
+	case err != nil: // what an agent did before was written by nobody knows whom
 	case need == policy.Useful:
 		err = w.decideAnyway(ctx, v, onHistory)
 	default:
@@ -161,8 +171,18 @@ func (w *ActionWebhook) decideAnyway(ctx context.Context, v *verdict, decide fun
 
 // reasonOf finds the published reason for an error on the way from the action to its decision.
 func reasonOf(err error) policy.Reason {
-	if history := (*historyError)(nil); errors.As(err, &history) {
+	var history *historyError
+	var lost *heartbeat.LostError
+	var changed *definitions.ChangedError
+	switch {
+	case errors.As(err, &history):
 		return policy.HistoryUnknown
+	case errors.As(err, &lost):
+		return policy.Disconnected
+	case errors.As(err, &changed) && changed.Unread():
+		return policy.NotReady
+	case errors.As(err, &changed):
+		return policy.DefinitionsChanged
 	}
 	return policy.InternalError
 }
@@ -171,6 +191,9 @@ func reasonOf(err error) policy.Reason {
 func (w *ActionWebhook) consent(ctx context.Context, in policy.Input, v *verdict, hasher action.Hasher) error {
 	if w.ObserveOnly || !v.decision.Governed || v.decision.Outcome != policy.Ask {
 		return nil
+	}
+	if err := w.Trust.Approvals(); err != nil {
+		return err
 	}
 	return w.Approvals.Consult(ctx, in, v, hasher)
 }

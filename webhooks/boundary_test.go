@@ -124,7 +124,7 @@ func newHandlerFor(t *testing.T, spec string) *handler {
 	h.ActionWebhook = &webhooks.ActionWebhook{
 		Registry: known, Clock: h.clock, Recorder: webhooks.NewRecorder(io.Discard, "test"),
 		Hasher:     func() (action.Hasher, error) { return action.Hasher{KeyID: "k", Key: []byte("key")}, nil },
-		Standing:   func() error { return nil },
+		Trust:      trusted,
 		Activities: &webhooks.Activities{Client: e.admin, Live: e.admin, Clock: h.clock},
 		Cluster:    &intake.Cluster{Kinds: catalogue.New(resources, clock.RealClock{}), Live: e.admin, Cached: e.admin},
 		Approvals: &webhooks.Approvals{

@@ -22,6 +22,11 @@ import (
 	"github.com/countersign-dev/countersign/webhooks"
 )
 
+// trusted is where nothing is the matter.
+var trusted = webhooks.Trust{Decide: noError, Approvals: noError, Activities: noError}
+
+func noError() error { return nil }
+
 var someTime = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
 // TestOutage kills the operator: only governed subjects notice, and only until it is back.
@@ -55,7 +60,7 @@ func TestNotReady(t *testing.T) {
 	w := &webhooks.ActionWebhook{
 		Registry: registry.New(policy.Identity{}, policy.Operator{}), Clock: clocktesting.NewFakePassiveClock(someTime),
 		Hasher: func() (action.Hasher, error) { return action.Hasher{}, nil }, Recorder: webhooks.NewRecorder(&log, "test"),
-		Standing: func() error { return nil },
+		Trust: trusted,
 	}
 	request := admission.Request{AdmissionRequest: admissionv1.AdmissionRequest{UID: "1", Operation: "CREATE"}}
 	request.UserInfo.Username, request.Resource.Resource = "system:serviceaccount:ci:bot\x1b[31m\u202e", "pods"

@@ -15,7 +15,7 @@ const (
 	// delivery to the webhook whatever the enforcement mode is.
 	//
 	// Reasons for True: Serving. For False: NotServing, ConfigurationPending, ConfigurationTooLarge, ReplicasPending,
-	// CanaryPending, CanaryNotRefused.
+	// CanaryPending, CanaryNotRefused, DefinitionsChanged.
 	PolicyEnforced = "Enforced"
 )
 
@@ -41,6 +41,8 @@ const (
 	ReasonCanaryPending = "CanaryPending"
 	// ReasonCanaryNotRefused means that the canary is not refused: nobody knows whether agents are.
 	ReasonCanaryNotRefused = "CanaryNotRefused"
+	// ReasonDefinitionsChanged means that Countersign cannot trust its own kinds: it refuses agents.
+	ReasonDefinitionsChanged = "DefinitionsChanged"
 	// ReasonConfigurationTooLarge means that the subjects do not fit into the webhook configuration any more.
 	ReasonConfigurationTooLarge = "ConfigurationTooLarge"
 )

@@ -61,6 +61,9 @@ const (
 	// Disconnected means that this replica of the operator does not reach the API server, and so cannot know that what it
 	// would decide with still holds.
 	Disconnected Reason = "Disconnected"
+	// DefinitionsChanged means that Countersign cannot trust its own policies, approvals or records: the definitions of their
+	// kinds are not what they must be, or were, and policies have vanished with them.
+	DefinitionsChanged Reason = "DefinitionsChanged"
 	// VersionNotPreferred means that the object came in a version other than the one in which paths are written.
 	VersionNotPreferred Reason = "VersionNotPreferred"
 	// RequestUnreadable means that the request cannot be decoded or is too large, or that the agent's name cannot be seen.

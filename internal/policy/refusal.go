@@ -61,6 +61,8 @@ func (d *Decision) dead() string {
 			return "STOP: no policy and no approval allows this; a person must do it"
 		case NotReady, Disconnected, InternalError, HistoryUnknown:
 			return "REPEAT the same request later; if it goes on, the operators of Countersign must look at it"
+		case DefinitionsChanged:
+			return "STOP: the operators of Countersign must put its definitions right first"
 		case VersionNotPreferred:
 			return "REPEAT the request in the version named above"
 		case TargetUnknown:

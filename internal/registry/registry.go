@@ -17,12 +17,22 @@ import (
 type Registry struct {
 	self     policy.Identity
 	operator policy.Operator
-	current  atomic.Pointer[policy.Set]
+	current  atomic.Pointer[State]
 
 	// mu guards what follows: only one writer builds the next set.
 	mu        sync.Mutex
 	compiled  map[string]*policy.Policy
 	listeners []func(changed []string)
+}
+
+// State is a set of policies and where it comes from.
+type State struct {
+	Set *policy.Set
+	// Definition is the UID of the resource definition of the policies, empty where that is not known.
+	Definition string
+	// Orphans says that policies have vanished with an earlier definition. Whom they named nobody knows any more but the
+	// stored webhook configuration: whoever it sends is to be refused, also where no policy names them.
+	Orphans bool
 }
 
 // New returns an empty registry. Self is whom the operator acts as, so that no policy governs it.
@@ -31,7 +41,15 @@ func New(self policy.Identity, operator policy.Operator) *Registry {
 }
 
 // Set is the current set, nil before the first Update: then nothing is known, and agents must be refused.
-func (r *Registry) Set() *policy.Set { return r.current.Load() }
+func (r *Registry) Set() *policy.Set { return r.State().Set }
+
+// State is the current set with where it comes from. Its set is nil before the first Update.
+func (r *Registry) State() State {
+	if s := r.current.Load(); s != nil {
+		return *s
+	}
+	return State{}
+}
 
 // Self is whom the operator acts as.
 func (r *Registry) Self() policy.Identity { return r.self }
@@ -52,8 +70,11 @@ func (r *Registry) OnUpdate(f func(changed []string)) {
 	r.listeners = append(r.listeners, f)
 }
 
-// Update replaces the set by one of exactly these policies. It compiles only what has changed.
-func (r *Registry) Update(policies []*v1alpha1.AgentActionPolicy) {
+// Update replaces the set by one of exactly these policies, whose definition is not known.
+func (r *Registry) Update(policies []*v1alpha1.AgentActionPolicy) { r.UpdateFrom("", false, policies) }
+
+// UpdateFrom replaces the set by one of exactly these policies. It compiles only what has changed.
+func (r *Registry) UpdateFrom(definition string, orphans bool, policies []*v1alpha1.AgentActionPolicy) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	next := make(map[string]*policy.Policy, len(policies))
@@ -73,11 +94,15 @@ func (r *Registry) Update(policies []*v1alpha1.AgentActionPolicy) {
 			changed = append(changed, name)
 		}
 	}
-	if len(changed) == 0 && r.current.Load() != nil {
+	state := r.State()
+	if len(changed) == 0 && state.Set != nil && state.Definition == definition && state.Orphans == orphans {
 		return
 	}
+	if len(changed) > 0 || state.Set == nil {
+		state.Set = policy.NewSet(all, r.operator)
+	}
 	r.compiled = next
-	r.current.Store(policy.NewSet(all, r.operator))
+	r.current.Store(&State{Set: state.Set, Definition: definition, Orphans: orphans})
 	for _, f := range r.listeners {
 		f(changed)
 	}
