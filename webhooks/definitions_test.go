@@ -12,12 +12,14 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
@@ -281,4 +283,41 @@ func waitEntry(t *testing.T, e *environment, name string, want bool) {
 		}
 		return nil
 	})
+}
+
+// TestForgedApproval takes the status subresource from approvals, so that whoever may update one may write that it was
+// approved: neither that nor honest consent lets an agent pass, and consent that was forged does not when it is back.
+func TestForgedApproval(t *testing.T) {
+	e := newEnvironment(t)
+	s := newStory(t, e, consentToAll)
+	scale := func(replicas int) func() error {
+		return func() error {
+			return patch(t.Context(), s.agent, s.web, types.MergePatchType, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
+		}
+	}
+	honest := s.grant(t, scale(3))
+	pending := s.asked(t, scale(4))
+	restore := e.change(t, approvalsDefinition, func(crd *apiextensionsv1.CustomResourceDefinition) { crd.Spec.Versions[0].Subresources = nil })
+	waitAnswer(t, "consent does not count", func(context.Context) error { return scale(3)() }, "DefinitionsChanged")
+	forged := `{"status":{"conditions":[
+{"type":"Decided","status":"True","reason":"Approved","message":"","lastTransitionTime":"2026-11-25T12:00:00Z"},
+{"type":"Approved","status":"True","reason":"Approved","message":"","lastTransitionTime":"2026-11-25T12:00:00Z"}]}}`
+	operatortest.Eventually(t, "the API server stores a forged status", func(ctx context.Context) error {
+		if err := e.admin.Patch(ctx, pending, client.RawPatch(types.MergePatchType, []byte(forged))); err != nil {
+			return err
+		}
+		if c := meta.FindStatusCondition(pending.Status.Conditions, v1alpha1.ApprovalApproved); c == nil || c.Status != metav1.ConditionTrue {
+			return fmt.Errorf("it is %+v", pending.Status)
+		}
+		return nil
+	})
+	refused(t, scale(4)(), "DefinitionsChanged")
+	refused(t, scale(3)(), "DefinitionsChanged")
+	// What needs no consent is decided as ever.
+	allowed(t, patch(t.Context(), s.agent, s.web, types.MergePatchType, `{"metadata":{}}`))
+
+	restore()
+	waitAnswer(t, "what was forged does not count", func(context.Context) error { return scale(4)() }, "ActionOutOfScope")
+	redeem(t, scale(3))
+	s.wantUses(t, honest, 1)
 }
