@@ -2,13 +2,17 @@ package controllers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -324,7 +328,8 @@ func TestOwner(t *testing.T) {
 // TestDrift changes and deletes the stored configuration under a running operator.
 func TestDrift(t *testing.T) {
 	c := adminClient(t)
-	operatortest.Start(t, controlplane.Shared(t).Kubeconfig("admin"))
+	address := fmt.Sprintf("127.0.0.1:%d", operatortest.FreePort(t))
+	operatortest.Start(t, controlplane.Shared(t).Kubeconfig("admin"), "--metrics-bind-address", address)
 	key := client.ObjectKey{Name: controllers.PoliciesConfiguration}
 	stored := &admissionregistrationv1.ValidatingWebhookConfiguration{}
 	whole := func(ctx context.Context) error {
@@ -359,4 +364,39 @@ func TestDrift(t *testing.T) {
 		}
 		operatortest.Eventually(t, "the configuration that was "+name+" is repaired", whole)
 	}
+	// What happens again soon is counted in the event of the first.
+	operatortest.Eventually(t, "an event tells of it", func(ctx context.Context) error {
+		var list eventsv1.EventList
+		if err := c.List(ctx, &list); err != nil {
+			return err
+		}
+		for i := range list.Items {
+			e := &list.Items[i]
+			if e.Reason == "Repaired" && e.Regarding.Name == controllers.PoliciesConfiguration && strings.HasSuffix(e.Note, "it is written as it was") {
+				return nil
+			}
+		}
+		return errors.New("there is none")
+	})
+	operatortest.Eventually(t, "repairs are counted", func(ctx context.Context) error {
+		text, err := scrape(ctx, address)
+		want := `countersign_webhook_configuration_repairs_total{configuration="countersign-policies"} 4`
+		if err == nil && !strings.Contains(text, "\n"+want+"\n") {
+			err = fmt.Errorf("the metrics are %s", text)
+		}
+		return err
+	})
+}
+
+func scrape(ctx context.Context, address string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	text, err := io.ReadAll(answer.Body)
+	return string(text), errors.Join(err, answer.Body.Close())
 }
