@@ -117,8 +117,9 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	}
 	defer closeLog()
 	for _, add := range []func() error{
-		func() error { return op.addClock(ctx) }, op.addCertificates, op.addCanary, op.addHeartbeat, op.addReplicas,
-		op.addDefinitions, func() error { return op.addIndexes(ctx) }, op.addControllers,
+		func() error { return op.addClock(ctx) },
+		op.addCertificates, op.addCanary, op.addHeartbeat, op.addReplicas, op.addDefinitions,
+		func() error { return op.addIndexes(ctx) }, op.addControllers,
 		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {
 		if err := add(); err != nil {

@@ -104,7 +104,7 @@ func (r *AgentActionPolicyReconciler) pending(ctx context.Context, set *policy.S
 		return untrusted(changed), nil
 	case status.Down:
 		return notRefused(status.Result), nil
-	case err != nil, !equality.Semantic.DeepEqual(withoutLost(stored.Webhooks), d.actionWebhooks(r.Endpoint, bundle)):
+	case stored.Name == "", !equality.Semantic.DeepEqual(withoutLost(stored.Webhooks), d.actionWebhooks(r.Endpoint, bundle)):
 		return notStored, nil
 	}
 	if h := behind(r.Replicas(set.State())); h != (hindrance{}) {

@@ -77,8 +77,10 @@ func (c *Canary) Start(ctx context.Context) error {
 	pause, told := minPause, unknown
 	for {
 		refused := c.attempt(ctx)
-		if ctx.Err() != nil {
+		select {
+		case <-ctx.Done():
 			return nil
+		default:
 		}
 		told = c.tell(logger, told)
 		wait := Interval

@@ -29,9 +29,12 @@ const (
 	look = time.Second
 )
 
-// Canary says what the canary of a replica has found out.
+// What CanaryAnnotation says.
 const (
-	CanaryUp, CanaryUnknown = "Up", "Unknown"
+	// CanaryUp is of one that is refused.
+	CanaryUp = "Up"
+	// CanaryUnknown is of one that has just begun.
+	CanaryUnknown = "Unknown"
 	// CanaryDown begins the annotation of one that is not refused; why follows.
 	CanaryDown = "Down"
 )
