@@ -20,7 +20,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
-	"github.com/countersign-dev/countersign/config/crd"
+	"github.com/countersign-dev/countersign/config"
 )
 
 // Names of what is watched over.
@@ -76,12 +76,12 @@ type Watch struct {
 // New reads the definitions that this program was built with.
 func New(client dynamic.Interface) (*Watch, error) {
 	w := &Watch{client: client, want: map[string]*apiextensionsv1.CustomResourceDefinition{}, problems: map[string]string{Service: unverified}}
-	files, err := crd.Files.ReadDir(".")
+	files, err := config.Definitions.ReadDir("crd")
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded definitions: %w", err)
 	}
 	for _, file := range files {
-		text, err := crd.Files.ReadFile(file.Name())
+		text, err := config.Definitions.ReadFile("crd/" + file.Name())
 		if err != nil {
 			return nil, fmt.Errorf("reading the embedded definitions: %w", err)
 		}
