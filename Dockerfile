@@ -8,6 +8,7 @@ COPY *.go ./
 COPY api api
 COPY internal internal
 COPY webhooks webhooks
+COPY config config
 COPY controllers controllers
 ARG TARGETOS TARGETARCH VERSION=unknown
 RUN CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
