@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -132,9 +133,7 @@ func TestGrace(t *testing.T) {
 				tc.action(a)
 			}
 			policies := map[string]string{"p": spec}
-			for name, more := range tc.more {
-				policies[name] = more
-			}
+			maps.Copy(policies, tc.more)
 			set := setOf(t, policies)
 			for _, p := range set.Policies() {
 				if len(p.Errors) > 0 {

@@ -12,11 +12,11 @@ import (
 type Need int
 
 const (
-	// NotNeeded: it makes no difference.
+	// NotNeeded means that it makes no difference.
 	NotNeeded Need = iota
-	// Useful: without it less passes, and nothing that must not.
+	// Useful means that without it less passes, and nothing that must not.
 	Useful
-	// Required: without it the action is refused.
+	// Required means that without it the action is refused.
 	Required
 )
 
