@@ -316,8 +316,8 @@ func TestSealed(t *testing.T) {
 				return fmt.Errorf("the answer is %w", err)
 			}
 			err = s.kubectl(ctx, s.agent, "get secret target -n agents", "")
-			if err == nil || strings.Contains(err.Error(), "NotFound") {
-				return fmt.Errorf("the agent reads a Secret, %w", err)
+			if err == nil || !strings.Contains(err.Error(), "denied-by-countersign-seal") {
+				return fmt.Errorf("an agent that reads a Secret is answered by %w", err)
 			}
 			return nil
 		})

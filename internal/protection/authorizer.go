@@ -120,12 +120,12 @@ func (c *authorizationConfiguration) compile() error {
 }
 
 // nowhere is the kubeconfig of the authorizer. Only root may listen at the port, and who did would need a certificate for
-// this address of an authority that the node trusts.
+// this address of an authority that the node trusts. Whoever is denied is told the address: its path says who denies.
 func nowhere() clientcmdapi.Config {
 	const name = "nowhere"
 	return clientcmdapi.Config{
 		APIVersion: "v1", Kind: "Config", CurrentContext: name,
-		Clusters:  []clientcmdapi.NamedCluster{{Name: name, Cluster: clientcmdapi.Cluster{Server: "https://127.0.0.1:1"}}},
+		Clusters:  []clientcmdapi.NamedCluster{{Name: name, Cluster: clientcmdapi.Cluster{Server: "https://127.0.0.1:1/denied-by-countersign-seal"}}},
 		AuthInfos: []clientcmdapi.NamedAuthInfo{{Name: name}},
 		Contexts:  []clientcmdapi.NamedContext{{Name: name, Context: clientcmdapi.Context{Cluster: name, AuthInfo: name}}},
 	}
