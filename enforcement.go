@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/internal/canary"
@@ -20,6 +21,7 @@ import (
 	"github.com/countersign-dev/countersign/internal/heartbeat"
 	"github.com/countersign-dev/countersign/internal/naming"
 	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/protection"
 	"github.com/countersign-dev/countersign/webhooks"
 )
 
@@ -36,6 +38,34 @@ func (op *operator) addCanary() error {
 	}
 	if err := op.mgr.Add(&controllers.CanaryAlarm{Cache: op.mgr.GetCache(), Canary: op.canary}); err != nil {
 		return fmt.Errorf("adding what wakes the canary: %w", err)
+	}
+	return nil
+}
+
+// addLevel has every replica find out the level of protection, as the canary.
+func (op *operator) addLevel() error {
+	binding := ""
+	if op.admissionPolicy {
+		binding = protection.PolicyName
+	}
+	account := canary.AccountFor(op.self, op.canaryUsername(), op.canaryNamespace())
+	probe, err := canary.NewProbe(op.mgr.GetConfig(), account, controllers.ActionsConfiguration, binding)
+	if err != nil {
+		return err
+	}
+	op.level = &controllers.LevelWatch{
+		Cache: op.mgr.GetCache(), Clock: op.clock, Elected: op.mgr.Elected(), Changed: make(chan event.GenericEvent, 1),
+		Recorder: op.mgr.GetEventRecorder("countersign"),
+		Ask: func(ctx context.Context) protection.Answers {
+			answers := probe.Ask(ctx)
+			status := op.canary.Status()
+			answers.Enforced, answers.Undecided = status.Up, !status.Up && !status.Down
+			return answers
+		},
+	}
+	op.canary.OnChange(op.level.Wake)
+	if err := op.mgr.Add(op.level); err != nil {
+		return fmt.Errorf("adding what finds out the level of protection: %w", err)
 	}
 	return nil
 }

@@ -74,6 +74,7 @@ type operator struct {
 	kinds     *catalogue.Catalogue
 	settler   *settlement.Settler
 	canary    *canary.Canary
+	level     *controllers.LevelWatch
 	contact   *heartbeat.Contact
 	replicas  *heartbeat.Replicas
 	self      policy.Identity
@@ -118,7 +119,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	defer closeLog()
 	for _, add := range []func() error{
 		func() error { return op.addClock(ctx) },
-		op.addCertificates, op.addCanary, op.addHeartbeat, op.addReplicas, op.addDefinitions,
+		op.addCertificates, op.addCanary, op.addLevel, op.addHeartbeat, op.addReplicas, op.addDefinitions,
 		func() error { return op.addIndexes(ctx) }, op.addControllers,
 		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {
@@ -206,7 +207,8 @@ func (op *operator) addControllers() error {
 	if err := (&controllers.WebhookConfigurationReconciler{
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Registry: op.registry,
 		Endpoint: endpoint, CABundle: op.certs.CABundle, Trust: op.trust, OwnerClusterRole: op.ownerClusterRole,
-		AdmissionPolicy: op.admissionPolicy, Recorder: op.mgr.GetEventRecorder("countersign"),
+		AdmissionPolicy: op.admissionPolicy, Level: op.level.Text, Changed: op.level.Changed,
+		Recorder: op.mgr.GetEventRecorder("countersign"),
 	}).SetupWithManager(op.mgr); err != nil {
 		return fmt.Errorf("adding the webhook configuration controller: %w", err)
 	}
@@ -333,7 +335,7 @@ func (op *operator) addMetrics() error {
 	if err := webhooks.RegisterMetrics(); err != nil {
 		return err
 	}
-	for _, c := range []prometheus.Collector{op.canary, op.contact, op.definitions} {
+	for _, c := range []prometheus.Collector{op.canary, op.level, op.contact, op.definitions} {
 		if err := metrics.Registry.Register(c); err != nil {
 			return fmt.Errorf("registering metrics of enforcement: %w", err)
 		}

@@ -35,7 +35,8 @@ const sealExamples = `  # For the subjects of the policies of a cluster
 
 // sealOptions are the settings of countersign seal.
 type sealOptions struct {
-	kubeconfig, namespace, output string
+	kubeconfig, namespace, canary string
+	output                        string
 	fromCluster                   bool
 	filenames                     []string
 	accounts, users, groups       []string
@@ -53,14 +54,18 @@ func newSeal() *cobra.Command {
 		},
 	}
 	f := command.Flags()
-	f.StringArrayVarP(&o.filenames, "filename", "f", nil, `file with AgentActionPolicies, whose subjects are named; "-" is standard input; may be repeated`)
+	f.StringArrayVarP(&o.filenames, "filename", "f", nil,
+		`file with AgentActionPolicies, whose subjects are named; "-" is standard input; may be repeated`)
 	f.BoolVar(&o.fromCluster, "from-cluster", false, "name the subjects of the policies in the cluster")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster, with --from-cluster; empty: the pod's service account, or $KUBECONFIG")
-	f.StringArrayVar(&o.accounts, "service-account", nil, "NAMESPACE/NAME of a service account to name; NAMESPACE/* names all; may be repeated")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "",
+		"kubeconfig of the cluster, with --from-cluster; empty: the pod's service account, or $KUBECONFIG")
+	f.StringArrayVar(&o.accounts, "service-account", nil,
+		"NAMESPACE/NAME of a service account to name; NAMESPACE/* names all; may be repeated")
 	f.StringArrayVar(&o.users, "user", nil, "user to name; may be repeated")
 	f.StringArrayVar(&o.groups, "group", nil, "group to name; may be repeated")
-	f.StringVar(&o.namespace, "namespace", "countersign-system",
-		"namespace of the release; its account "+protection.CanaryAccount+" is named as well, so that the operator sees that the files are in use")
+	f.StringVar(&o.namespace, "namespace", "countersign-system", "namespace of the release")
+	f.StringVar(&o.canary, "canary", "countersign-canary",
+		"the operator's --canary; it is named as well, so that the operator finds out that the files are in use")
 	f.BoolVar(&o.seal.Secrets, "deny-secrets", false, "also deny those who are named to read Secrets")
 	f.StringVarP(&o.output, "output", "o", "", "directory to write to, made where it is absent; empty: standard output")
 	f.StringVar(&o.seal.Directory, "directory", protection.DefaultDirectory, "where the files will lie on the control-plane nodes")
@@ -78,7 +83,8 @@ func (o *sealOptions) run(ctx context.Context, in io.Reader, out, notes io.Write
 		return errors.New("nobody is named by an Enforce policy or a flag: give --filename, --from-cluster, --service-account, --user or --group")
 	}
 	o.seal.Subjects = protection.Subjects{}
-	o.seal.Subjects.Add(append(subjects, protection.Canary(o.namespace)))
+	canary := v1alpha1.Subject{Kind: v1alpha1.SubjectServiceAccount, Namespace: o.namespace, Name: o.canary}
+	o.seal.Subjects.Add(append(subjects, canary))
 	o.seal.Subjects.Tidy()
 	files, err := o.seal.Files()
 	if err != nil {

@@ -15,11 +15,13 @@ import (
 	"strings"
 	"testing"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 	"github.com/countersign-dev/countersign/internal/protection"
@@ -27,6 +29,10 @@ import (
 
 // sealObjects are what agents and people try to change. There is no operator.
 const sealObjects = `
+apiVersion: v1
+kind: Namespace
+metadata: {name: countersign-system}
+---
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
 metadata: {name: target, labels: {a: b}}
@@ -308,6 +314,17 @@ func TestSealed(t *testing.T) {
 	t.Run("an agent", func(t *testing.T) { s.try(t, s.agent, true) })
 	t.Run("a person", func(t *testing.T) { s.try(t, s.person, false) })
 	s.narrow(t, denied)
+	t.Run("the operator finds level 4", func(t *testing.T) {
+		operatortest.Start(t, plane.Kubeconfig("admin"), "--namespace", "countersign-system", "--admission-policy")
+		operatortest.Eventually(t, "the level is 4", func(ctx context.Context) error {
+			var shown admissionregistrationv1.ValidatingWebhookConfiguration
+			err := s.admin.Get(ctx, client.ObjectKey{Name: controllers.PoliciesConfiguration}, &shown)
+			if err == nil && shown.Annotations[controllers.LevelAnnotation] != "4" {
+				err = fmt.Errorf("it is %q", shown.Annotations[controllers.LevelAnnotation])
+			}
+			return err
+		})
+	})
 	t.Run("new files are read while it runs", func(t *testing.T) {
 		render(t, "--user", "jane", "--deny-secrets")
 		operatortest.Eventually(t, "the new subject is refused", func(ctx context.Context) error {

@@ -54,6 +54,7 @@ func TestSealSubjects(t *testing.T) {
 		"a file":               {args: []string{"-f", policies}, want: []string{"system:serviceaccount:ci:enforced", `["listed"]`}, without: "observed"},
 		"standard input":       {args: []string{"-f", "-"}, input: sealPolicies, want: []string{"system:serviceaccount:ci:enforced"}, without: "observed"},
 		"the canary":           {args: []string{"--user", "u", "--namespace", "cs"}, want: []string{"system:serviceaccount:cs:countersign-canary"}},
+		"another canary":       {args: []string{"--user", "u", "--canary", "gate-canary"}, want: []string{"system:serviceaccount:countersign-system:gate-canary"}},
 		"flags":                {args: []string{"--user", "u1", "--user", "u2", "--group", "g", "--service-account", "ns/*"}, want: []string{`"u1", "u2"`, `["g"]`, `["ns"]`}},
 		"no Secrets":           {args: []string{"--user", "u", "--deny-secrets"}, want: []string{"'secrets'"}},
 		"Secrets":              {args: []string{"--user", "u"}, want: []string{"countersign-seal"}, without: "'secrets'"},

@@ -63,6 +63,15 @@ func TestRelease(t *testing.T) {
 	}
 	t.Run("the anchor owns the webhook configurations", func(t *testing.T) { wantOwned(t, a) })
 	t.Run("the admission policy refuses too", func(t *testing.T) { wantProtected(t, a) })
+	t.Run("the level is where kubectl shows it", func(t *testing.T) {
+		eventually(t, "the level", func(ctx context.Context) error {
+			shown, err := configuration(ctx, a, policiesConfig)
+			if err == nil && shown.Annotations["countersign.dev/protection-level"] != "3" {
+				err = fmt.Errorf("the annotations are %v", shown.Annotations)
+			}
+			return err
+		})
+	})
 	t.Run("a lost owner comes back", func(t *testing.T) {
 		for _, name := range []string{actionsConfig, policiesConfig} {
 			stored, err := configuration(t.Context(), a, name)

@@ -372,7 +372,7 @@ func TestDrift(t *testing.T) {
 		}
 		for i := range list.Items {
 			e := &list.Items[i]
-			if e.Reason == "Repaired" && e.Regarding.Name == controllers.PoliciesConfiguration && strings.HasSuffix(e.Note, "it is written as it was") {
+			if e.Reason == controllers.ReasonDrift && e.Regarding.Name == controllers.PoliciesConfiguration && strings.Contains(e.Note, "It is being repaired") {
 				return nil
 			}
 		}
@@ -380,7 +380,7 @@ func TestDrift(t *testing.T) {
 	})
 	operatortest.Eventually(t, "repairs are counted", func(ctx context.Context) error {
 		text, err := scrape(ctx, address)
-		want := `countersign_webhook_configuration_repairs_total{configuration="countersign-policies"} 4`
+		want := `countersign_admission_drift_total{kind="ValidatingWebhookConfiguration",name="countersign-policies"} 4`
 		if err == nil && !strings.Contains(text, "\n"+want+"\n") {
 			err = fmt.Errorf("the metrics are %s", text)
 		}

@@ -18,11 +18,11 @@ var configurationWrites = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Help: "Writes of webhook configurations, because policies changed or to repair a foreign change, by configuration.",
 }, []string{"configuration"})
 
-// configurationRepairs counts foreign changes that were undone. Label: configuration is its name.
-var configurationRepairs = prometheus.NewCounterVec(prometheus.CounterOpts{
-	Name: "countersign_webhook_configuration_repairs_total",
-	Help: "Writes of webhook configurations because somebody else had changed or deleted them, by configuration.",
-}, []string{"configuration"})
+// configurationDrift counts changes by others. Labels: kind is that of the object and name its name.
+var configurationDrift = prometheus.NewCounterVec(prometheus.CounterOpts{
+	Name: "countersign_admission_drift_total",
+	Help: "Changes by others of the operator's webhook configurations and admission policy, by kind and name. They are repaired.",
+}, []string{"kind", "name"})
 
 var (
 	policiesDesc = prometheus.NewDesc("countersign_policies",
@@ -41,7 +41,7 @@ type policyCollector struct {
 
 // RegisterMetrics adds the metrics of this package to the manager's registry. Call it once.
 func RegisterMetrics(r *registry.Registry, c clock.PassiveClock) error {
-	for _, collector := range []prometheus.Collector{configurationWrites, configurationRepairs, &policyCollector{r, c}} {
+	for _, collector := range []prometheus.Collector{configurationWrites, configurationDrift, &policyCollector{r, c}} {
 		if err := metrics.Registry.Register(collector); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}

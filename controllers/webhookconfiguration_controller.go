@@ -8,7 +8,6 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -23,6 +22,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
+	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/protection"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
@@ -51,13 +51,21 @@ type WebhookConfigurationReconciler struct {
 	// OwnerClusterRole names the ClusterRole of the release that owns the configurations, so that they go when the
 	// release goes. Empty while the operator runs without a release.
 	OwnerClusterRole string
-	// Recorder tells of foreign changes.
+
+	// Level is the level of protection, which is written where kubectl shows it; empty while nobody knows. It may be nil.
+	Level func() string
+	// Changed tells that Level has changed; it may be nil.
+	Changed <-chan event.GenericEvent
+	// Recorder tells when somebody else changes these objects; nil tells nobody.
 	Recorder events.EventRecorder
 
 	deliveries deliveries
-	// known are the versions of the configurations that were as they should be when they were last seen or written.
-	known map[string]string
+	// settled is how this process has left the objects, by description. There is one worker.
+	settled map[string]client.Object
 }
+
+// LevelAnnotation is on the configuration PoliciesConfiguration: the level of protection when the operator last looked.
+const LevelAnnotation = v1alpha1.GroupName + "/protection-level"
 
 // Reconcile implements reconcile.Reconciler.
 func (r *WebhookConfigurationReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
@@ -163,25 +171,45 @@ func (r *WebhookConfigurationReconciler) ensure(ctx context.Context, desired cli
 	desired.SetLabels(managedBy)
 	desired.SetOwnerReferences(owners)
 	err = r.Client.Get(ctx, client.ObjectKeyFromObject(desired), stored)
-	if apierrors.IsNotFound(err) {
-		r.tell(desired, "", "somebody deleted it")
-		return r.write(ctx, desired, true)
-	}
-	if err != nil {
+	create := apierrors.IsNotFound(err)
+	if err != nil && !create {
 		return fmt.Errorf("reading %s: %w", describe(desired), err)
 	}
-	if sameConfiguration(stored, desired) {
-		r.remember(stored)
-		return nil
+	r.annotate(desired, stored)
+	if create || !sameConfiguration(stored, desired) {
+		if err := r.alarm(ctx, desired); err != nil {
+			return err
+		}
+		desired.SetResourceVersion(stored.GetResourceVersion())
+		if err := r.write(ctx, desired, create); err != nil {
+			return err
+		}
 	}
-	r.tell(desired, stored.GetResourceVersion(), "somebody changed it")
-	desired.SetResourceVersion(stored.GetResourceVersion())
-	return r.write(ctx, desired, false)
+	if desired.GetUID() == "" {
+		desired.SetUID(stored.GetUID()) // events are found by it
+	}
+	r.settle(desired)
+	return nil
+}
+
+// annotate says the level of protection, or leaves what stands there while nobody knows.
+func (r *WebhookConfigurationReconciler) annotate(desired, stored client.Object) {
+	if r.Level == nil || desired.GetName() != PoliciesConfiguration {
+		return
+	}
+	level := r.Level()
+	if level == "" {
+		level = stored.GetAnnotations()[LevelAnnotation]
+	}
+	if level != "" {
+		desired.SetAnnotations(map[string]string{LevelAnnotation: level})
+	}
 }
 
 // sameConfiguration compares what the operator sets.
 func sameConfiguration(stored, desired client.Object) bool {
-	return equality.Semantic.DeepEqual(stored.GetLabels(), desired.GetLabels()) &&
+	return stored.GetAnnotations()[LevelAnnotation] == desired.GetAnnotations()[LevelAnnotation] &&
+		equality.Semantic.DeepEqual(stored.GetLabels(), desired.GetLabels()) &&
 		equality.Semantic.DeepEqual(stored.GetOwnerReferences(), desired.GetOwnerReferences()) &&
 		stored.GetAnnotations()[definitionAnnotation] == desired.GetAnnotations()[definitionAnnotation] &&
 		equality.Semantic.DeepEqual(contentOf(stored), contentOf(desired))
@@ -214,6 +242,22 @@ func describe(o client.Object) string {
 	}
 }
 
+// kindOf is the kind of one of these objects, as a label of metrics.
+func kindOf(o client.Object) string {
+	switch o.(type) {
+	case *admissionregistrationv1.ValidatingWebhookConfiguration:
+		return "ValidatingWebhookConfiguration"
+	case *admissionregistrationv1.MutatingWebhookConfiguration:
+		return "MutatingWebhookConfiguration"
+	case *admissionregistrationv1.ValidatingAdmissionPolicy:
+		return "ValidatingAdmissionPolicy"
+	case *admissionregistrationv1.ValidatingAdmissionPolicyBinding:
+		return "ValidatingAdmissionPolicyBinding"
+	default:
+		return "Other"
+	}
+}
+
 func (r *WebhookConfigurationReconciler) write(ctx context.Context, desired client.Object, create bool) error {
 	ctrl.LoggerFrom(ctx).Info("Writing "+describe(desired), "create", create)
 	configurationWrites.WithLabelValues(desired.GetName()).Inc()
@@ -224,27 +268,7 @@ func (r *WebhookConfigurationReconciler) write(ctx context.Context, desired clie
 	if err := store(); err != nil {
 		return fmt.Errorf("writing %s: %w", describe(desired), err)
 	}
-	r.remember(desired)
 	return nil
-}
-
-func (r *WebhookConfigurationReconciler) remember(seen client.Object) {
-	if r.known == nil {
-		r.known = map[string]string{}
-	}
-	r.known[seen.GetName()] = seen.GetResourceVersion()
-}
-
-// tell says that a configuration is about to be repaired, unless its stored version is the one that was right: then the
-// policies have changed. What happened while this process did not lead it cannot tell.
-func (r *WebhookConfigurationReconciler) tell(desired client.Object, stored, what string) {
-	right := r.known[desired.GetName()]
-	if right == "" || right == stored {
-		return
-	}
-	configurationRepairs.WithLabelValues(desired.GetName()).Inc()
-	// Of an object without a UID, where it is created anew, the event is found by its name.
-	r.Recorder.Eventf(desired, nil, corev1.EventTypeWarning, "Repaired", "Repair", "%s; it is written as it was", what)
 }
 
 func (r *WebhookConfigurationReconciler) ownerReferences(ctx context.Context) ([]metav1.OwnerReference, error) {
@@ -268,6 +292,11 @@ func (r *WebhookConfigurationReconciler) SetupWithManager(mgr ctrl.Manager) erro
 	if r.Trust != nil {
 		b.WatchesRawSource(source.Channel(r.Trust, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
 			return requestsFor(names)
+		})))
+	}
+	if r.Changed != nil {
+		b.WatchesRawSource(source.Channel(r.Changed, handler.EnqueueRequestsFromMapFunc(func(context.Context, client.Object) []reconcile.Request {
+			return requestsFor([]string{PoliciesConfiguration})
 		})))
 	}
 	return b.

@@ -4,16 +4,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 	"github.com/countersign-dev/countersign/internal/protection"
 )
@@ -106,9 +110,9 @@ func TestAdmissionPolicy(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, o := range []client.Object{
-		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: controllers.ActionsConfiguration}},
-		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: controllers.PoliciesConfiguration}},
-		&admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: controllers.ApprovalsConfiguration}},
+		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "countersign-actions"}},
+		&admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "countersign-policies"}},
+		&admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "countersign-approvals"}},
 	} {
 		allowed(t, f.environment.admin.Delete(t.Context(), o))
 	}
@@ -138,10 +142,88 @@ func TestAdmissionPolicy(t *testing.T) {
 // TestNoAdmissionPolicy is the control: without it no one keeps an agent from the webhook configurations.
 func TestNoAdmissionPolicy(t *testing.T) {
 	f := newProtected(t)
-	run := "delete validatingwebhookconfiguration " + controllers.ActionsConfiguration
-	if err := f.try(t.Context(), f.agent, run, ""); err != nil {
+	if err := f.try(t.Context(), f.agent, "delete validatingwebhookconfiguration countersign-actions", ""); err != nil {
 		t.Errorf("the answer is %v", err)
 	}
+	f.waitLevel(t, "2")
+}
+
+// waitLevel waits until the operator says where kubectl shows it which level it has found.
+func (f *fence) waitLevel(t *testing.T, want string) {
+	t.Helper()
+	operatortest.Eventually(t, "the level is "+want, func(ctx context.Context) error {
+		var shown admissionregistrationv1.ValidatingWebhookConfiguration
+		if err := f.environment.admin.Get(ctx, client.ObjectKey{Name: "countersign-policies"}, &shown); err != nil {
+			return err
+		}
+		if got := shown.Annotations["countersign.dev/protection-level"]; got != want {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+}
+
+// TestLevelIsLowered takes the admission policy away from an operator that cannot repair it: its owner is lost.
+func TestLevelIsLowered(t *testing.T) {
+	metrics := fmt.Sprintf("127.0.0.1:%d", operatortest.FreePort(t))
+	f := newProtected(t, "--admission-policy", "--metrics-bind-address", metrics)
+	f.waitLevel(t, "3")
+	f.wantMetrics(t, metrics, "countersign_protection_level 3")
+	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: protection.PolicyName}}
+	allowed(t, f.agent.Delete(t.Context(), binding.DeepCopy()))
+	f.waitGovernedByPolicy(t, true)
+	f.wantMetrics(t, metrics, `countersign_admission_drift_total{kind="ValidatingAdmissionPolicyBinding",name="countersign"} 1`)
+	f.wantEvent(t, "ValidatingAdmissionPolicyBinding", "Drift")
+
+	anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "countersign-anchor"}}
+	orphan := metav1.DeletePropagationOrphan
+	allowed(t, f.environment.admin.Delete(t.Context(), anchor, &client.DeleteOptions{PropagationPolicy: &orphan}))
+	allowed(t, f.agent.Delete(t.Context(), binding.DeepCopy()))
+	f.wantMetrics(t, metrics, "countersign_protection_level 2")
+	f.wantEvent(t, "ValidatingWebhookConfiguration", "ProtectionLevelLowered")
+	if log := f.operator.LogText(t); !strings.Contains(log, "The level of protection is lower than before") {
+		t.Errorf("the log does not say so:\n%s", log)
+	}
+}
+
+func (f *fence) wantMetrics(t *testing.T, address, line string) {
+	t.Helper()
+	operatortest.Eventually(t, "the metrics have "+line, func(ctx context.Context) error {
+		text, err := scrape(ctx, address)
+		if err == nil && !strings.Contains(text, "\n"+line+"\n") {
+			err = errors.New("they have not")
+		}
+		return err
+	})
+}
+
+func scrape(ctx context.Context, address string) (string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
+	if err != nil {
+		return "", err
+	}
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(answer.Body)
+	return string(body), errors.Join(err, answer.Body.Close())
+}
+
+func (f *fence) wantEvent(t *testing.T, kind, reason string) {
+	t.Helper()
+	operatortest.Eventually(t, "there is an event "+reason, func(ctx context.Context) error {
+		var list eventsv1.EventList
+		if err := f.environment.admin.List(ctx, &list); err != nil {
+			return err
+		}
+		for i := range list.Items {
+			if e := &list.Items[i]; e.Reason == reason && e.Regarding.Kind == kind && e.Regarding.UID != "" && e.Type == corev1.EventTypeWarning {
+				return nil
+			}
+		}
+		return errors.New("there is none")
+	})
 }
 
 // TestAdmissionPolicyIsRepaired changes and deletes it, takes it away by the flag, and puts the subjects back.

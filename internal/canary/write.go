@@ -41,21 +41,30 @@ const serviceAccountPrefix = "system:serviceaccount:"
 // Writer returns what the canary does: it has a ConfigMap created as a dry run, so that nothing is stored even where
 // nobody refuses. Each attempt connects anew, so that a load balancer sends it to one API server after the other.
 func Writer(config *rest.Config, account Account) (func(context.Context) error, error) {
+	c, disconnect, err := connect(config, account)
+	if err != nil {
+		return nil, err
+	}
+	return func(ctx context.Context) error {
+		defer disconnect()
+		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "countersign-canary-"}}
+		_, err := c.CoreV1().ConfigMaps(account.Namespace).Create(ctx, object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
+		return err
+	}, nil
+}
+
+// connect makes a client that acts as the canary, with connections of its own, and what closes these after use.
+func connect(config *rest.Config, account Account) (kubernetes.Interface, func(), error) {
 	own := rest.CopyConfig(config)
 	own.Impersonate = rest.ImpersonationConfig{UserName: account.Username, Groups: account.Groups}
 	own.Dial = (&net.Dialer{}).DialContext // client-go shares no connections between clients that dial for themselves
 	connections, err := rest.HTTPClientFor(own)
 	if err != nil {
-		return nil, fmt.Errorf("connecting as the canary: %w", err)
+		return nil, nil, fmt.Errorf("connecting as the canary: %w", err)
 	}
 	c, err := kubernetes.NewForConfigAndClient(own, connections)
 	if err != nil {
-		return nil, fmt.Errorf("connecting as the canary: %w", err)
+		return nil, nil, fmt.Errorf("connecting as the canary: %w", err)
 	}
-	return func(ctx context.Context) error {
-		defer utilnet.CloseIdleConnectionsFor(connections.Transport)
-		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{GenerateName: "countersign-canary-"}}
-		_, err := c.CoreV1().ConfigMaps(account.Namespace).Create(ctx, object, metav1.CreateOptions{DryRun: []string{metav1.DryRunAll}})
-		return err
-	}, nil
+	return c, func() { utilnet.CloseIdleConnectionsFor(connections.Transport) }, nil
 }

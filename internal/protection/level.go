@@ -29,8 +29,8 @@ const (
 // Answers are what the API server says when the canary, which is governed as agents are, tries what must be refused. All
 // are dry runs, or questions.
 type Answers struct {
-	// Enforced says that the canary's ordinary write was refused by Countersign.
-	Enforced bool
+	// Enforced says that the canary's ordinary write was refused by Countersign; Undecided that nobody knows yet.
+	Enforced, Undecided bool
 	// Configuration is the answer to the deletion of the webhook configuration that sends agents' actions to the operator.
 	Configuration error
 	// Policy is the answer to the deletion of the binding of the admission policy. PolicyAsked is false without one.
@@ -52,6 +52,8 @@ func Judge(a *Answers) Finding {
 	switch {
 	case err != nil:
 		return Finding{Unknown, fmt.Sprintf("deleting the webhook configuration as the canary is answered by: %v", err)}
+	case a.Undecided:
+		return Finding{Unknown, "the canary has not been refused yet"}
 	case !a.Enforced:
 		return Finding{Rights, "the canary's write was not refused by the webhook"}
 	case len(by) == 0:

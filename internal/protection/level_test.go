@@ -37,6 +37,7 @@ func TestJudge(t *testing.T) {
 		"nothing is known":              {protection.Answers{Configuration: errors.New("connection refused")}, protection.Unknown, "connection refused"},
 		"RBAC refuses":                  {protection.Answers{Enforced: true, Configuration: byRBAC}, protection.Unknown, "answered by"},
 		"there is no configuration":     {protection.Answers{Enforced: true, Configuration: apierrors.NewNotFound(resource, "x")}, protection.Unknown, "not found"},
+		"it is not known yet":           {protection.Answers{Undecided: true, Configuration: refusal("countersign")}, protection.Unknown, "yet"},
 		"nothing refuses":               {protection.Answers{}, protection.Rights, "not refused by the webhook"},
 		"only a policy refuses":         {protection.Answers{Configuration: refusal("countersign")}, protection.Rights, "not refused by the webhook"},
 		"only the webhook refuses":      {protection.Answers{Enforced: true}, protection.Webhooks, "no admission policy"},

@@ -10,14 +10,6 @@ import (
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
-// CanaryAccount is the service account in the namespace of the release as which the operator tries what must be refused.
-const CanaryAccount = "countersign-canary"
-
-// Canary is the subject that the operator tries as.
-func Canary(namespace string) v1alpha1.Subject {
-	return v1alpha1.Subject{Kind: v1alpha1.SubjectServiceAccount, Namespace: namespace, Name: CanaryAccount}
-}
-
 // ValidateSubjects refuses whom a seal must not name: who runs the cluster, and Countersign itself, all accounts in whose
 // namespace are taken for it.
 func ValidateSubjects(subjects []v1alpha1.Subject, namespace string) error {
