@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/countersign-dev/countersign/internal/protection"
 )
 
 // access is a question to the authorizer. Accounts of the release's namespace go by their bare name, and persons
@@ -71,18 +73,23 @@ func TestAccess(t *testing.T) {
 	a := admin(t)
 	install(t)
 	const (
-		webhooks  = "validatingwebhookconfigurations.admissionregistration.k8s.io"
-		mutating  = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
-		policies  = "agentactionpolicies.countersign.dev"
-		approvals = "actionapprovals.countersign.dev"
-		activity  = "agentactivities.countersign.dev"
-		roles     = "clusterroles.rbac.authorization.k8s.io"
-		bindings  = "clusterrolebindings.rbac.authorization.k8s.io"
-		leases    = "leases.coordination.k8s.io"
-		crds      = "customresourcedefinitions.apiextensions.k8s.io"
+		webhooks           = "validatingwebhookconfigurations.admissionregistration.k8s.io"
+		admissionPolicies  = "validatingadmissionpolicies.admissionregistration.k8s.io"
+		bindingsOfPolicies = "validatingadmissionpolicybindings.admissionregistration.k8s.io"
+		mutating           = "mutatingwebhookconfigurations.admissionregistration.k8s.io"
+		policies           = "agentactionpolicies.countersign.dev"
+		approvals          = "actionapprovals.countersign.dev"
+		activity           = "agentactivities.countersign.dev"
+		roles              = "clusterroles.rbac.authorization.k8s.io"
+		bindings           = "clusterrolebindings.rbac.authorization.k8s.io"
+		leases             = "leases.coordination.k8s.io"
+		crds               = "customresourcedefinitions.apiextensions.k8s.io"
 	)
 	t.Run("of the operator", func(t *testing.T) {
 		wantAccess(t, a, []access{
+			{verb: "update", resource: admissionPolicies, name: protection.PolicyName, want: true, who: release},
+			{verb: "update", resource: admissionPolicies, name: "another", who: release},
+			{verb: "delete", resource: bindingsOfPolicies, name: "another", who: release},
 			// What it needs is shown by running it. Here is what it must not have.
 			{verb: "get", resource: "secrets", namespace: namespace, name: certSecret, want: true, who: release},
 			{verb: "get", resource: "secrets", namespace: "kube-system", who: release},
@@ -163,6 +170,12 @@ func TestAccess(t *testing.T) {
 			{verb: "create", resource: "configmaps", namespace: agentNamespace, who: canary},
 			{verb: "create", resource: "secrets", namespace: namespace, who: canary},
 			{verb: "create", resource: "pods", namespace: namespace, who: canary},
+			{verb: "delete", resource: webhooks, name: actionsConfig, want: true, who: canary},
+			{verb: "update", resource: webhooks, name: actionsConfig, who: canary},
+			{verb: "delete", resource: webhooks, name: policiesConfig, who: canary},
+			{verb: "delete", resource: bindingsOfPolicies, name: protection.PolicyName, want: true, who: canary},
+			{verb: "delete", resource: bindingsOfPolicies, name: "another", who: canary},
+			{verb: "delete", resource: admissionPolicies, name: protection.PolicyName, who: canary},
 		})
 		if _, err := a.CoreV1().ServiceAccounts(namespace).Get(t.Context(), canary, metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 			t.Errorf("somebody could get a token of the canary: %v", err)
