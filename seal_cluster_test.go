@@ -326,13 +326,23 @@ func TestSealed(t *testing.T) {
 		})
 	})
 	t.Run("new files are read while it runs", func(t *testing.T) {
-		render(t, "--user", "jane", "--deny-secrets")
+		robot, err := plane.PersonKubeconfig("max", "robots")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.bind(t, "robots", "cluster-admin", rbacv1.Subject{APIGroup: "rbac.authorization.k8s.io", Kind: "Group", Name: "robots"})
+		render(t, "--user", "jane", "--group", "robots", "--deny-secrets")
 		operatortest.Eventually(t, "the new subject is refused", func(ctx context.Context) error {
-			err := s.kubectl(ctx, s.person, "delete validatingwebhookconfiguration target", "")
-			if err == nil || !strings.Contains(err.Error(), adm) {
-				return fmt.Errorf("the answer is %w", err)
+			for _, who := range []string{s.person, robot} {
+				err := s.kubectl(ctx, who, "delete validatingwebhookconfiguration target", "")
+				if err == nil || !strings.Contains(err.Error(), adm) {
+					return fmt.Errorf("the answer is %w", err)
+				}
+				if err := s.kubectl(ctx, who, "get nodes --as alice", ""); err == nil || !strings.Contains(err.Error(), denied) {
+					return fmt.Errorf("impersonation is answered by %w", err)
+				}
 			}
-			err = s.kubectl(ctx, s.agent, "get secret target -n agents", "")
+			err := s.kubectl(ctx, s.agent, "get secret target -n agents", "")
 			if err == nil || !strings.Contains(err.Error(), "denied-by-countersign-seal") {
 				return fmt.Errorf("an agent that reads a Secret is answered by %w", err)
 			}
