@@ -47,12 +47,11 @@ func (b *balancer) close() {
 
 // add sends connections to a replica as long as it is ready.
 func (b *balancer) add(r *replica) {
+	ready := r.ready(context.Background()) == nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if _, known := b.behind[r]; !known {
-		b.order = append(b.order, r)
-	}
-	b.behind[r] = true
+	b.order = append(b.order, r)
+	b.behind[r] = ready
 	b.serving.Go(func() { b.probe(r) })
 }
 

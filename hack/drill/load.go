@@ -126,3 +126,16 @@ func (l *load) firstAdmitted(after time.Time) time.Time {
 	}
 	return first
 }
+
+// refusals are how long those took to be answered that began within a span and failed.
+func (l *load) refusals(from, to time.Time) []time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var took []time.Duration
+	for _, each := range l.samples {
+		if each.err != nil && !each.began.Before(from) && each.began.Before(to) {
+			took = append(took, each.took)
+		}
+	}
+	return took
+}

@@ -47,9 +47,13 @@ type drill struct {
 
 var drills = []drill{
 	{"kill", "The operator is killed under load", playKill},
+	{"slow", "etcd is slow", playSlow},
 	{"rotate", "Certificates and their authority are replaced", playRotate},
 	{"rolling", "Three replicas are restarted one after the other", playRolling},
 	{"leader", "The elected replica is killed", playLeader},
+	{"outage", "Everything is down, and the operator does not come back", playOutage},
+	{"starve", "Agents take all seats of the API server", playStarve},
+	{"skew", "Clocks are wrong", playSkew},
 	{"noise", "One agent is refused 10,000 times a minute", playNoise},
 }
 

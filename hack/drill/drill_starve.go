@@ -1,0 +1,152 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/hack/controlplane"
+)
+
+// An API server with 60 seats gives 25 of them to accounts outside of kube-system. Two cores cannot fill the 245 that it
+// gives by default; what a full level does is the same.
+var fewSeats = []string{"--max-requests-inflight=40", "--max-mutating-requests-inflight=20"}
+
+// crowd is how many writes of agents are under way at once, of how many accounts.
+const crowd, crowdAccounts = 200, 10
+
+// starved is what came of one run.
+type starved struct {
+	redeemed, crowd series
+	undecided       int // refusals because the operator did not get its answers
+	first           string
+}
+
+func playStarve(ctx context.Context, b *bench) error {
+	s, err := b.newStage(ctx, controlplane.Options{Flags: map[string][]string{controlplane.APIServer: fewSeats}})
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := errors.Join(s.install(ctx, "replicas=2,apiPriority.enabled=false"), s.govern(ctx, 2)); err != nil {
+		return err
+	}
+	without, err := s.starve(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.install(ctx, "replicas=2"); err != nil {
+		return err
+	}
+	// The API server follows new priority levels within seconds.
+	if err := pause(ctx, 5*time.Second); err != nil {
+		return err
+	}
+	with, err := s.starve(ctx)
+	if err != nil {
+		return err
+	}
+	r := b.report
+	r.settingf("two replicas, an API server with 60 seats; %d writes at once of %d agents, counted by budgets: %d without the chart's "+
+		"FlowSchema, %d with it", crowd, crowdAccounts, without.crowd.n(), with.crowd.n())
+	r.claim(with.undecided == 0 && with.crowd.n() > 0, "with the FlowSchema each action is decided in time", "%d of %d not decided%s",
+		with.undecided, with.crowd.n()+with.redeemed.n(), with.first)
+	r.claim(len(with.redeemed.failures) == 0 && with.redeemed.n() > 0, "and each approval that is used is redeemed", "%d of %d refused%s",
+		len(with.redeemed.failures), with.redeemed.n(), with.redeemed.failure())
+	r.figure("not decided in time, without the FlowSchema", "%d of %d%s", without.undecided, without.crowd.n()+without.redeemed.n(), without.first)
+	r.figure("redeeming, without", "%s; %d of %d refused", spread([]series{without.redeemed}), len(without.redeemed.failures), without.redeemed.n())
+	r.figure("redeeming, with", "%s", spread([]series{with.redeemed}))
+	r.figure("the crowd's writes, without", "%s", spread([]series{without.crowd}))
+	r.figure("the crowd's writes, with", "%s", spread([]series{with.crowd}))
+	return nil
+}
+
+// starve has a crowd of agents write while another one uses an approval again and again.
+func (s *stage) starve(ctx context.Context) (*starved, error) {
+	alice, err := s.person("alice")
+	if err != nil {
+		return nil, err
+	}
+	redeemer, err := s.agent(ctx, "redeemer")
+	if err != nil {
+		return nil, err
+	}
+	var count atomic.Int64
+	if err := s.create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "run", Name: "settings"}}); err != nil {
+		return nil, err
+	}
+	use := func(ctx context.Context) error {
+		settings := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "run", Name: "settings"}}
+		return redeemer.Patch(ctx, settings, client.RawPatch(types.MergePatchType,
+			fmt.Appendf(nil, `{"data":{"n":"%d-%d"}}`, time.Now().UnixNano(), count.Add(1))))
+	}
+	// A second run needs no new consent as long as the first one is good.
+	if err := use(ctx); err != nil {
+		key, err := ask(ctx, use)
+		if err != nil {
+			return nil, err
+		}
+		if err := approve(ctx, alice, key); err != nil {
+			return nil, err
+		}
+	}
+	crowded, err := s.crowd(ctx)
+	if err != nil {
+		return nil, err
+	}
+	crowded.begin(ctx)
+	redeeming := (&load{workers: 2, every: 100 * time.Millisecond, write: func(ctx context.Context, _, _ int) error { return use(ctx) }}).begin(ctx)
+	began := time.Now()
+	err = pause(ctx, s.bench.phase(20*time.Second))
+	redeeming.end()
+	crowded.end()
+	result := &starved{redeemed: redeeming.between(began, time.Now()), crowd: crowded.between(began, time.Now())}
+	for _, f := range append(result.crowd.failures, result.redeemed.failures...) {
+		if !decided(f) {
+			result.undecided++
+			result.first = ": " + f[:min(len(f), 200)]
+		}
+	}
+	return result, err
+}
+
+// crowd is many agents that write without a pause, each a ConfigMap of its own.
+func (s *stage) crowd(ctx context.Context) (*load, error) {
+	var accounts []client.Client
+	for i := range crowdAccounts {
+		c, err := s.agent(ctx, fmt.Sprintf("crowd-%d", i))
+		if err != nil {
+			return nil, err
+		}
+		accounts = append(accounts, c)
+	}
+	l, err := s.writer(ctx, accounts[0], "counted", "crowd", crowd, time.Millisecond)
+	if err != nil {
+		return nil, err
+	}
+	l.write = func(ctx context.Context, worker, n int) error {
+		target := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "counted", Name: fmt.Sprintf("crowd-%d", worker)}}
+		patch := fmt.Appendf(nil, `{"data":{"n":"%d-%d"}}`, time.Now().UnixNano(), n)
+		return accounts[worker%crowdAccounts].Patch(ctx, target, client.RawPatch(types.MergePatchType, patch))
+	}
+	return l, nil
+}
+
+// decided says whether a refusal is a decision about the action. What is not: that the operator did not answer, or that
+// what it had to read or write did not come in time.
+func decided(refusal string) bool {
+	for _, reason := range []string{"failed calling webhook", "InternalError", "HistoryUnknown", "TargetUnknown", "NotReady"} {
+		if strings.Contains(refusal, reason) {
+			return false
+		}
+	}
+	return true
+}
