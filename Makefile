@@ -117,6 +117,10 @@ bench: ## Run the benchmarks that BENCH matches.
 	@{ grep -rlE '^func Benchmark' --include='*_test.go' . || true; } | xargs -r -n1 dirname | sort -u \
 		| xargs -r $(GO) test -timeout 60m -run '^$$' -bench '$(BENCH)' -benchmem
 
+.PHONY: drill
+drill: controlplane ## Break things under load, all or the DRILL, and write docs/reliability.md.
+	$(GO) run ./hack/drill $(if $(DRILL),--only $(DRILL)) $(if $(PACE),--pace $(PACE),--document docs/reliability.md)
+
 .PHONY: controlplane
 controlplane: ## Build the control plane that the tests run on, once.
 	@$(GO) run ./hack/controlplane/cmd/controlplane build
