@@ -115,7 +115,11 @@ func (s *stage) stillRefused(ctx context.Context, began time.Time) error {
 	write := func(ctx context.Context) error { return agent.write(ctx, 0, 0) }
 	r := s.bench.report
 	err = write(ctx)
-	r.claim(err != nil && strings.Contains(err.Error(), "failed calling webhook"), "an agent is refused meanwhile", "%v", err)
+	const unanswered = "failed calling webhook"
+	if err != nil && strings.Contains(err.Error(), unanswered) {
+		err = errors.New(unanswered)
+	}
+	r.claim(err != nil && err.Error() == unanswered, "an agent is refused meanwhile", "%v", err)
 	back := time.Now()
 	if _, err := s.join(ctx); err != nil {
 		return err
