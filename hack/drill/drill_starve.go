@@ -113,7 +113,9 @@ func (s *stage) starve(ctx context.Context) (*starved, error) {
 	for _, f := range append(result.crowd.failures, result.redeemed.failures...) {
 		if !decided(f) {
 			result.undecided++
-			result.first = ": " + f[:min(len(f), 200)]
+			if result.first == "" {
+				result.first = ": " + f[:min(len(f), 200)]
+			}
 		}
 	}
 	return result, err

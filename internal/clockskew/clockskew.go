@@ -22,8 +22,8 @@ const (
 	Bound = 30 * time.Second
 	// period is the time between two comparisons: for so long a clock that jumps goes unnoticed.
 	period = 10 * time.Second
-	// answerTime bounds one comparison. What takes longer says little.
-	answerTime = 5 * time.Second
+	// answerTime bounds one comparison. The longer an answer takes the less it says: half of that is its uncertainty.
+	answerTime = 20 * time.Second
 )
 
 // Skew is how far a clock is ahead of the API server's; negative: behind. The true value lies within Uncertainty of it.
