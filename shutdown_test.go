@@ -17,7 +17,7 @@ func TestLingering(t *testing.T) {
 		"ended":        {end: func(_, now context.CancelFunc) { now() }},
 		"asked, then ended": {end: func(asked, now context.CancelFunc) {
 			asked()
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 			now()
 		}, want: time.Second, told: true},
 	}
@@ -29,7 +29,7 @@ func TestLingering(t *testing.T) {
 				told := false
 				longer, now := lingering(ctx, 5*time.Second, func() { told = true })
 				defer now()
-				time.Sleep(time.Hour)
+				<-time.After(time.Hour)
 				if longer.Err() != nil {
 					t.Fatal("it ends by itself")
 				}

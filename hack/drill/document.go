@@ -41,7 +41,8 @@ func replaceBetween(text, name, with string) (string, error) {
 // markdown is the report as a table.
 func (r *report) markdown(machine string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n%s: %s. %s.\n\n| Claimed | Seen |\n| --- | --- |\n", time.Now().UTC().Format(time.DateOnly), r.setting, upperFirst(machine))
+	fmt.Fprintf(&b, "\n%s: %s. %s.\n\n", time.Now().UTC().Format(time.DateOnly), r.setting, upperFirst(machine))
+	b.WriteString("| Claimed | Seen |\n| --- | --- |\n")
 	for _, c := range r.claims {
 		fmt.Fprintf(&b, "| %s | %s |\n", cell(c.what), cell(c.seen))
 	}

@@ -15,8 +15,9 @@ import (
 	"github.com/countersign-dev/countersign/hack/controlplane"
 )
 
-// leaseTime is the time after which a Lease that is not renewed may be taken, and a retry on top: controller-runtime's.
-const leaseTime = 17 * time.Second
+// leaseTime is the 15 s after which a Lease that is not renewed may be taken, attempts every two and a half at most, as
+// controller-runtime has it, and a little for a busy machine.
+const leaseTime = 20 * time.Second
 
 func playLeader(ctx context.Context, b *bench) error {
 	s, err := b.newStage(ctx, controlplane.Options{})
@@ -79,11 +80,9 @@ func reportLeader(r *report, l *agentLoad, before, began time.Time, taken, done 
 	heard := began.Add(readinessPeriod + 500*time.Millisecond)
 	first, rest, person := l.agent.between(began, heard), l.agent.between(heard, time.Now()), l.person.between(began, time.Now())
 	r.settingf("three replicas; %d writes of an agent, %d of a person after the death", first.n()+rest.n(), person.n())
-	r.claim(len(rest.failures) == 0 && rest.n() > 0, "the others refuse no covered write, once no connections go to the dead one",
-		"%d of %d refused%s", len(rest.failures), rest.n(), rest.failure())
-	r.claim(len(person.failures) == 0 && person.n() > 0, "no write of the person fails", "%d of %d fail%s",
-		len(person.failures), person.n(), person.failure())
-	r.claim(taken > 0 && taken <= leaseTime, "another is elected within the time of the Lease, 17 s", "after %s", ms(taken))
+	r.none("the others refuse no covered write, once no connections go to the dead one", rest)
+	r.none("no write of the person fails", person)
+	r.claim(taken > 0 && taken <= leaseTime, "another is elected within 20 s: its Lease is good for 15 s", "after %s", ms(taken))
 	r.claim(done > 0 && done <= leaseTime+5*time.Second, "what waits for the elected one is done within 5 s more", "after %s", ms(done))
 	r.figure("refused in the first 2.5 s: sent to the dead one", "%d of %d", len(first.failures), first.n())
 	r.figure("the agent, before", "%s", spread([]series{l.agent.between(before, began)}))

@@ -13,6 +13,17 @@ import (
 	"github.com/countersign-dev/countersign/hack/controlplane"
 )
 
+// noise is what was measured of the drill noise, by phases without and with it.
+type noise struct {
+	stage                     *stage
+	others                    *agentLoad
+	quiet, loud               []series // of the person
+	quietAgent, loudAgent     []series // of the other agent
+	refused                   []series
+	lasted                    time.Duration
+	memoryBefore, memoryAfter float64
+}
+
 // playNoise has one agent ask for consent again and again, and never get it.
 func playNoise(ctx context.Context, b *bench) error {
 	s, err := b.newStage(ctx, controlplane.Options{})
@@ -23,7 +34,7 @@ func playNoise(ctx context.Context, b *bench) error {
 	if err := errors.Join(s.install(ctx), s.govern(ctx, 1)); err != nil {
 		return err
 	}
-	alice, err := s.person("alice")
+	alice, err := s.person()
 	if err != nil {
 		return err
 	}
@@ -34,60 +45,64 @@ func playNoise(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.agentLoad(ctx)
-	if err != nil {
+	n := &noise{stage: s}
+	if n.others, err = s.agentLoad(ctx); err != nil {
 		return err
 	}
-	memoryBefore, err := s.replicas[0].memory()
-	if err != nil {
+	defer n.others.end()
+	if n.memoryBefore, err = s.replicas[0].memory(); err != nil {
+		return err
+	}
+	for range b.rounds(3) {
+		if err := n.round(ctx, noisy); err != nil {
+			return err
+		}
+	}
+	if n.memoryAfter, err = s.replicas[0].memory(); err != nil {
+		return err
+	}
+	return n.report(ctx, b.report)
+}
+
+// round is a phase without noise, and one with it.
+func (n *noise) round(ctx context.Context, noisy client.Client) error {
+	phase := n.stage.bench.phase(10 * time.Second)
+	began := time.Now()
+	if err := pause(ctx, phase); err != nil {
 		return err
 	}
 	// 60 workers, each at most once in 360 ms: 10,000 a minute.
-	shout := func() *load {
-		return &load{workers: 60, every: 360 * time.Millisecond, write: func(ctx context.Context, _, _ int) error {
-			return scale(ctx, noisy, 50)
-		}}
-	}
-	phase := b.phase(10 * time.Second)
-	var quiet, loud, quietAgent, loudAgent, refusals []series
-	for range b.rounds(3) {
-		began := time.Now()
-		if err := pause(ctx, phase); err != nil {
-			return err
-		}
-		noise, start := shout().begin(ctx), time.Now()
-		if err := pause(ctx, phase); err != nil {
-			return err
-		}
-		end := time.Now()
-		noise.end()
-		quiet, loud = append(quiet, l.person.between(began, start)), append(loud, l.person.between(start, end))
-		quietAgent, loudAgent = append(quietAgent, l.agent.between(began, start)), append(loudAgent, l.agent.between(start, end))
-		refusals = append(refusals, noise.between(start, end))
-	}
-	l.end()
-	memoryAfter, err := s.replicas[0].memory()
-	if err != nil {
-		return err
-	}
-	r := b.report
-	refused := join(refusals)
+	shouts := &load{workers: 60, every: 360 * time.Millisecond, write: func(ctx context.Context, _, _ int) error {
+		return scale(ctx, noisy, 50)
+	}}
+	start := time.Now()
+	shouts.begin(ctx)
+	err := pause(ctx, phase)
+	end := time.Now()
+	shouts.end()
+	n.lasted += end.Sub(start)
+	person, agent := n.others.person, n.others.agent
+	n.quiet, n.loud = append(n.quiet, person.between(began, start)), append(n.loud, person.between(start, end))
+	n.quietAgent, n.loudAgent = append(n.quietAgent, agent.between(began, start)), append(n.loudAgent, agent.between(start, end))
+	n.refused = append(n.refused, shouts.between(start, end))
+	return err
+}
+
+func (n *noise) report(ctx context.Context, r *report) error {
+	refused := join(n.refused)
 	r.settingf("one replica; %d refusals, %.0f a minute; %d writes of another agent and %d of a person meanwhile", refused.n(),
-		float64(refused.n())/(time.Duration(len(loud))*phase).Minutes(), join(loudAgent).n(), join(loud).n())
-	if err := s.claimLittleWritten(ctx, r, refused); err != nil {
+		float64(refused.n())/n.lasted.Minutes(), join(n.loudAgent).n(), join(n.loud).n())
+	if err := n.stage.claimLittleWritten(ctx, r, refused); err != nil {
 		return err
 	}
-	others, people := join(loudAgent), join(loud)
-	r.claim(len(others.failures) == 0 && others.n() > 0, "no covered write of the other agent is refused", "%d of %d%s",
-		len(others.failures), others.n(), others.failure())
-	r.claim(len(people.failures) == 0 && people.n() > 0, "no write of the person fails", "%d of %d%s",
-		len(people.failures), people.n(), people.failure())
-	r.claim(memoryAfter <= memoryBefore+64, "the operator's memory does not grow with them: by 64 MiB at most", "%.0f MiB before, %.0f MiB after",
-		memoryBefore, memoryAfter)
-	r.figure("the person's p99, with the noise to without", "%s", compare(loud, quiet, .99))
-	r.figure("the other agent's p99, with the noise to without", "%s", compare(loudAgent, quietAgent, .99))
-	r.figure("the person, without and with", "%s; %s", spread(quiet), spread(loud))
-	r.figure("the other agent, without and with", "%s; %s", spread(quietAgent), spread(loudAgent))
+	r.none("no covered write of the other agent is refused", join(n.loudAgent))
+	r.none("no write of the person fails", join(n.loud))
+	r.claim(n.memoryAfter <= n.memoryBefore+64, "the operator's memory does not grow with them: by 64 MiB at most",
+		"%.0f MiB before, %.0f MiB after", n.memoryBefore, n.memoryAfter)
+	r.figure("the person's p99, with the noise to without", "%s", compare(n.loud, n.quiet, .99))
+	r.figure("the other agent's p99, with the noise to without", "%s", compare(n.loudAgent, n.quietAgent, .99))
+	r.figure("the person, without and with", "%s; %s", spread(n.quiet), spread(n.loud))
+	r.figure("the other agent, without and with", "%s; %s", spread(n.quietAgent), spread(n.loudAgent))
 	return nil
 }
 
@@ -99,8 +114,8 @@ func (s *stage) claimLittleWritten(ctx context.Context, r *report, refused serie
 			other++
 		}
 	}
-	r.claim(len(refused.took) == 0 && other == 0 && refused.n() > 0, "each is refused by a decision", "%d admitted, %d without a decision%s",
-		len(refused.took), other, refused.failure()[:min(len(refused.failure()), 80)])
+	r.claim(len(refused.took) == 0 && other == 0 && refused.n() > 0, "each is refused by a decision", "%d admitted, %d without a decision",
+		len(refused.took), other)
 	var approvals v1alpha1.ActionApprovalList
 	if err := s.admin.List(ctx, &approvals, client.InNamespace("shop")); err != nil {
 		return err

@@ -31,7 +31,7 @@ func playOutage(ctx context.Context, b *bench) error {
 	if err := errors.Join(s.install(ctx, "replicas=3"), s.govern(ctx, 3)); err != nil {
 		return err
 	}
-	alice, err := s.person("alice")
+	alice, err := s.person()
 	if err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (s *stage) stillRefused(ctx context.Context, began time.Time) error {
 	}
 	r.claim(err != nil && err.Error() == unanswered, "an agent is refused meanwhile", "%v", err)
 	back := time.Now()
-	if _, err := s.join(ctx); err != nil {
+	if err := s.join(ctx); err != nil {
 		return err
 	}
 	if err := wait(ctx, "an agent is admitted", time.Minute, write); err != nil {

@@ -103,7 +103,8 @@ func (s *stage) goesWrong(ctx context.Context, binary string) error {
 		return err
 	}
 	took := time.Since(jumped)
-	s.bench.report.claim(r.saysWhy() && took <= 15*time.Second, "the clock jumps by an hour: it ends within 15 s, and says why", "after %s", ms(took))
+	s.bench.report.claim(r.saysWhy() && took <= 15*time.Second, "the clock jumps by an hour: it ends within 15 s, and says why",
+		"after %s", ms(took))
 	return nil
 }
 

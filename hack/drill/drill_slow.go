@@ -20,34 +20,32 @@ const etcdRuns, etcdStands = 600 * time.Millisecond, 400 * time.Millisecond
 // patience is how long an agent waits for an answer at most: the webhook's timeout, and what the API server adds.
 const patience = 5500 * time.Millisecond
 
+// slowed is what was measured while etcd was slow.
+type slowed struct {
+	stage         *stage
+	person, agent *load
+	// without and with Countersign installed, of the person.
+	without, with []series
+}
+
 func playSlow(ctx context.Context, b *bench) error {
 	s, err := b.newStage(ctx, controlplane.Options{})
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	alice, err := s.person("alice")
+	alice, err := s.person()
 	if err != nil {
 		return err
 	}
-	person, err := s.writer(ctx, alice, "shop", "alice", 4, 80*time.Millisecond)
-	if err != nil {
+	m := &slowed{stage: s}
+	if m.person, err = s.writer(ctx, alice, "shop", "alice", 4, 80*time.Millisecond); err != nil {
 		return err
 	}
-	person.begin(ctx)
-	defer person.end()
-	phase := b.phase(8 * time.Second)
-	var without, with []series
-	measure := func(into *[]series) error {
-		began, stop := time.Now(), s.slow(ctx)
-		err := pause(ctx, phase)
-		*into = append(*into, person.within(began, time.Now()))
-		return errors.Join(err, stop())
-	}
-	for range b.rounds(3) {
-		if err := measure(&without); err != nil {
-			return err
-		}
+	m.person.begin(ctx)
+	defer m.person.end()
+	if err := m.measure(ctx, &m.without); err != nil {
+		return err
 	}
 	if err := errors.Join(s.install(ctx, "replicas=2"), s.govern(ctx, 2)); err != nil {
 		return err
@@ -56,35 +54,45 @@ func playSlow(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	agent, err := s.writer(ctx, worker, "counted", "agent", 4, 200*time.Millisecond)
-	if err != nil {
+	if m.agent, err = s.writer(ctx, worker, "counted", "agent", 4, 200*time.Millisecond); err != nil {
 		return err
 	}
-	agent.begin(ctx)
-	defer agent.end()
+	m.agent.begin(ctx)
+	defer m.agent.end()
 	began := time.Now()
-	for range b.rounds(3) {
-		if err := measure(&with); err != nil {
-			return err
-		}
+	if err := m.measure(ctx, &m.with); err != nil {
+		return err
 	}
-	slow := agent.within(began, time.Now())
-	b.report.settingf("two replicas; etcd stands still for %s in every second; %d writes of a person, %d of an agent, each counted by a budget",
-		ms(etcdStands), join(without).n()+join(with).n(), slow.n())
-	people := join(append(without, with...))
-	b.report.claim(len(people.failures) == 0 && people.n() > 0, "no write of the person fails", "%d of %d%s", len(people.failures), people.n(), people.failure())
-	ratio := ratios{float64(join(with).p99()) / float64(join(without).p99())}
-	b.report.claim(ratio.median() <= most, "the person's p99 is what it is without Countersign installed, times 1.5 at most", "%s", ratio)
+	m.report(b.report, m.agent.within(began, time.Now()))
 	if err := s.once(ctx, alice, worker); err != nil {
 		return err
 	}
-	if err := s.stands(ctx, worker); err != nil {
-		return err
+	return s.stands(ctx, worker)
+}
+
+// measure slows etcd down several times.
+func (m *slowed) measure(ctx context.Context, into *[]series) error {
+	for range m.stage.bench.rounds(3) {
+		began, stop := time.Now(), m.stage.slow(ctx)
+		err := pause(ctx, m.stage.bench.phase(8*time.Second))
+		*into = append(*into, m.person.within(began, time.Now()))
+		if err := errors.Join(err, stop()); err != nil {
+			return err
+		}
 	}
-	b.report.figure("the person, without Countersign", "%s", spread(without))
-	b.report.figure("the person, with it", "%s", spread(with))
-	b.report.figure("the agent", "%s; %d of %d refused", spread([]series{slow}), len(slow.failures), slow.n())
 	return nil
+}
+
+func (m *slowed) report(r *report, agent series) {
+	without, with := join(m.without), join(m.with)
+	r.settingf("two replicas; etcd stands still for %s in every second; %d writes of a person, %d of an agent, each counted by "+
+		"a budget", ms(etcdStands), without.n()+with.n(), agent.n())
+	r.none("no write of the person fails", join([]series{without, with}))
+	ratio := float64(with.p99()) / float64(without.p99())
+	r.claim(ratio <= most, "the person's p99 is what it is without Countersign installed, times 1.5 at most", "%.2f", ratio)
+	r.figure("the person, without Countersign", "%s", spread(m.without))
+	r.figure("the person, with it", "%s", spread(m.with))
+	r.figure("the agent", "%s; %d of %d refused", spread([]series{agent}), len(agent.failures), agent.n())
 }
 
 // slow lets etcd stand still again and again, until it is stopped.
@@ -165,6 +173,7 @@ func (s *stage) stands(ctx context.Context, worker client.Client) error {
 	}
 	all := creations.answered(began, resumed)
 	s.bench.report.claim(longest <= patience && len(refused) > 0 && len(refused) == all.n(),
-		"etcd stands still for 8 s: each creation is refused within 5.5 s", "%d of %d refused, the longest after %s", len(refused), all.n(), ms(longest))
+		"etcd stands still for 8 s: each creation is refused within 5.5 s", "%d of %d refused, the longest after %s",
+		len(refused), all.n(), ms(longest))
 	return nil
 }

@@ -22,7 +22,7 @@ var fewSeats = []string{"--max-requests-inflight=40", "--max-mutating-requests-i
 
 // crowd is how many agents write at all times, each by itself: those of one agent would wait for each other, as they are
 // counted together.
-const crowd = 100
+const crowd = 60
 
 // starved is what came of one run.
 type starved struct {
@@ -60,11 +60,12 @@ func playStarve(ctx context.Context, b *bench) error {
 		"chart's FlowSchema, %d with it", crowd, without.crowd.n(), with.crowd.n())
 	r.claim(with.undecided == 0 && with.crowd.n() > 0, "with the FlowSchema each action is decided in time", "%d of %d not decided%s",
 		with.undecided, with.crowd.n()+with.redeemed.n(), with.first)
-	r.claim(len(with.redeemed.failures) == 0 && with.redeemed.n() > 0, "and each approval that is used is redeemed", "%d of %d refused%s",
-		len(with.redeemed.failures), with.redeemed.n(), with.redeemed.failure())
-	r.figure("not decided in time, without the FlowSchema", "%d of %d%s", without.undecided, without.crowd.n()+without.redeemed.n(), without.first)
-	r.figure("redeeming, without", "%s; %d of %d refused", spread([]series{without.redeemed}), len(without.redeemed.failures), without.redeemed.n())
-	r.figure("redeeming, with", "%s", spread([]series{with.redeemed}))
+	r.none("and no use of an approval is refused", with.redeemed)
+	r.figure("not decided in time, without the FlowSchema", "%d of %d%s", without.undecided,
+		without.crowd.n()+without.redeemed.n(), without.first)
+	r.figure("uses of an approval, without", "%d of %d refused; p50 %s, max %s", len(without.redeemed.failures), without.redeemed.n(),
+		ms(without.redeemed.p50()), ms(without.redeemed.max()))
+	r.figure("uses of an approval, with", "p50 %s, max %s", ms(with.redeemed.p50()), ms(with.redeemed.max()))
 	r.figure("the crowd's admitted writes, without", "%d; %s", len(without.crowd.took), spread([]series{without.crowd}))
 	r.figure("the crowd's admitted writes, with", "%d; %s", len(with.crowd.took), spread([]series{with.crowd}))
 	return nil
@@ -72,7 +73,7 @@ func playStarve(ctx context.Context, b *bench) error {
 
 // starve has a crowd of agents write while another one uses an approval again and again.
 func (s *stage) starve(ctx context.Context) (*starved, error) {
-	alice, err := s.person("alice")
+	alice, err := s.person()
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +105,9 @@ func (s *stage) starve(ctx context.Context) (*starved, error) {
 		return nil, err
 	}
 	crowded.begin(ctx)
-	redeeming := (&load{workers: 1, every: 100 * time.Millisecond, write: func(ctx context.Context, _, _ int) error { return use(ctx) }}).begin(ctx)
+	redeeming := (&load{workers: 1, every: 100 * time.Millisecond, write: func(ctx context.Context, _, _ int) error {
+		return use(ctx)
+	}}).begin(ctx)
 	began := time.Now()
 	err = pause(ctx, s.bench.phase(20*time.Second))
 	redeeming.end()

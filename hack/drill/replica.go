@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -46,7 +47,8 @@ func (s *stage) launch(binary string, env ...string) (*replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("finding a port: %w", err)
 	}
-	r.command = exec.Command(binary, append(slices.Clone(s.args), "--kubeconfig="+s.operatorKubeconfig, "--cert-dir="+filepath.Join(dir, "certificates"),
+	r.command = exec.Command(binary, append(slices.Clone(s.args),
+		"--kubeconfig="+s.operatorKubeconfig, "--cert-dir="+filepath.Join(dir, "certificates"),
 		"--webhook-port="+port, "--health-probe-bind-address="+r.probes, "--metrics-bind-address="+r.metrics,
 		"--decision-log="+r.decisions)...)
 	r.command.Env = append(os.Environ(), env...)
@@ -154,11 +156,21 @@ func (r *replica) tail() string {
 	return string(text[max(0, len(text)-2000):])
 }
 
+// The control plane takes the ports from 20000 on. Those above are what the kernel gives to outgoing connections, of which
+// the load makes many: one of them would take a port between the moment it is found and the moment it is used.
+const firstPort, ports = 12000, 8000
+
+// freeAddress is an address of loopback that nobody listens on.
 func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("finding a free port: %w", err)
+	var last error
+	for range 100 {
+		address := fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(ports))
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			last = err
+			continue
+		}
+		return address, l.Close()
 	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
+	return "", fmt.Errorf("finding a free port: %w", last)
 }

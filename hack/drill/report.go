@@ -31,6 +31,11 @@ func (r *report) claim(holds bool, what, seen string, args ...any) {
 	r.claims = append(r.claims, claim{what: what, seen: fmt.Sprintf(seen, args...), holds: holds})
 }
 
+// none claims that there were writes, and that none of them failed.
+func (r *report) none(what string, s series) {
+	r.claim(len(s.failures) == 0 && s.n() > 0, what, "%d of %d%s", len(s.failures), s.n(), s.failure())
+}
+
 func (r *report) figure(what, value string, args ...any) {
 	r.figures = append(r.figures, figure{what: what, value: fmt.Sprintf(value, args...)})
 }

@@ -122,9 +122,9 @@ func (s *stage) agent(ctx context.Context, name string) (client.Client, error) {
 	return s.by(kubeconfig)
 }
 
-// person connects by a client certificate.
-func (s *stage) person(name string) (client.Client, error) {
-	kubeconfig, err := s.plane.PersonKubeconfig(name)
+// person connects as alice, by a client certificate. No policy governs her.
+func (s *stage) person() (client.Client, error) {
+	kubeconfig, err := s.plane.PersonKubeconfig("alice")
 	if err != nil {
 		return nil, err
 	}
@@ -164,16 +164,16 @@ func (s *stage) install(ctx context.Context, values ...string) error {
 }
 
 // join starts a replica, and puts it behind the balancer once it is ready.
-func (s *stage) join(ctx context.Context) (*replica, error) {
+func (s *stage) join(ctx context.Context) error {
 	r, err := s.launch(s.bench.binary)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.waitReady(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	s.balancer.add(r)
-	return r, nil
+	return nil
 }
 
 // govern starts replicas and puts the policy of the drills in force.

@@ -16,7 +16,8 @@ import (
 // writer patches ConfigMaps of a namespace, one for each worker, so that writes do not wait for each other.
 func (s *stage) writer(ctx context.Context, c client.Client, namespace, prefix string, workers int, every time.Duration) (*load, error) {
 	for i := range workers {
-		if err := s.create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s-%d", prefix, i)}}); err != nil {
+		target := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: fmt.Sprintf("%s-%d", prefix, i)}}
+		if err := s.create(ctx, target); err != nil {
 			return nil, err
 		}
 	}

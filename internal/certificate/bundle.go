@@ -2,11 +2,10 @@ package certificate
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/pem"
 	"fmt"
 	"time"
-
-	"crypto/x509"
 )
 
 // maxAuthorities bounds a bundle: the current authority, and those before it whose certificates may still be served.
