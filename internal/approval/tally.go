@@ -85,22 +85,11 @@ func (t *tally) revoke(d *v1alpha1.RecordedDecision) {
 // quorum says whether every requirement has as many people as it needs. A person counts for each that names them.
 func (t *tally) quorum() bool {
 	for i := range t.spec.Requirements {
-		if t.consents(i) < max(t.spec.Requirements[i].MinApprovals, 1) {
+		if p := t.progress(i); !p.Met() {
 			return false
 		}
 	}
 	return len(t.spec.Requirements) > 0
-}
-
-// consents is how many people have consented who count for a requirement.
-func (t *tally) consents(requirement int) int32 {
-	n := int32(0)
-	for _, i := range t.standing {
-		if counts(&t.spec.Decisions[i].Approver, t.spec.Requirements[requirement].Approvers) {
-			n++
-		}
-	}
-	return n
 }
 
 // narrow applies the limits of every consent that stands.
