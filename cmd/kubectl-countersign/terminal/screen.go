@@ -21,11 +21,11 @@ type Screen struct {
 // (https://no-color.org) is not set.
 func Of(stream any) Screen {
 	file, isFile := stream.(*os.File)
-	if !isFile || !term.IsTerminal(int(file.Fd())) { //nolint:gosec // a descriptor fits
+	if !isFile || !term.IsTerminal(int(file.Fd())) {
 		return Screen{}
 	}
 	s := Screen{Interactive: true, Colour: os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"}
-	if width, height, err := term.GetSize(int(file.Fd())); err == nil { //nolint:gosec // a descriptor fits
+	if width, height, err := term.GetSize(int(file.Fd())); err == nil {
 		s.Width, s.Height = width, height
 	}
 	return s
@@ -34,5 +34,5 @@ func Of(stream any) Screen {
 // CanAsk says whether a person can answer questions that are read from a stream.
 func CanAsk(in io.Reader) bool {
 	file, isFile := in.(*os.File)
-	return isFile && term.IsTerminal(int(file.Fd())) //nolint:gosec // a descriptor fits
+	return isFile && term.IsTerminal(int(file.Fd()))
 }

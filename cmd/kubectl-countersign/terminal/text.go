@@ -1,30 +1,22 @@
 package terminal
 
 import (
-	"fmt"
-	"strconv"
 	"strings"
+
+	"github.com/countersign-dev/countersign/internal/legible"
 )
 
 // Clean makes a text safe to show in one line: what cannot be seen, moves the cursor, or turns the direction of text is
 // written as an escape, such as \u001b.
 func Clean(text string) string {
-	return clean(text, func(rune) bool { return false })
+	return legible.Escape(text)
 }
 
 // CleanLines does so for a text of several lines: line breaks stay, and a tab becomes spaces.
 func CleanLines(text string) string {
-	return clean(strings.ReplaceAll(text, "\t", "    "), func(r rune) bool { return r == '\n' })
-}
-
-func clean(text string, keep func(rune) bool) string {
-	var b strings.Builder
-	for _, r := range text {
-		if strconv.IsPrint(r) || keep(r) {
-			b.WriteRune(r)
-		} else {
-			fmt.Fprintf(&b, `\u%04x`, r)
-		}
+	lines := strings.Split(strings.ReplaceAll(text, "\t", "    "), "\n")
+	for i := range lines {
+		lines[i] = Clean(lines[i])
 	}
-	return b.String()
+	return strings.Join(lines, "\n")
 }
