@@ -77,7 +77,9 @@ func environment(tb testing.TB, kubeconfig string) []string {
 	if kubeconfig == "" {
 		kubeconfig = filepath.Join(tb.TempDir(), "none")
 	}
-	return []string{"HOME=/nonexistent", "PATH=" + os.Getenv("PATH"), "KUBECONFIG=" + kubeconfig, "TERM=xterm"}
+	return []string{
+		"HOME=/nonexistent", "PATH=" + os.Getenv("PATH"), "KUBECONFIG=" + kubeconfig, "TERM=xterm", "NO_COLOR=" + os.Getenv("NO_COLOR"),
+	}
 }
 
 // golden compares a text with a file below testdata, which UPDATE_GOLDEN=1 writes.

@@ -28,7 +28,7 @@ func TestMisuse(t *testing.T) {
 		args []string
 		want string
 	}{
-		"no such command":   {[]string{"aprove"}, "error: unknown command \"aprove\": see kubectl countersign --help\n"},
+		"no such command":   {[]string{"frobnicate"}, "error: unknown command \"frobnicate\": see kubectl countersign --help\n"},
 		"nearly a command":  {[]string{"versio"}, "error: unknown command \"versio\": did you mean version?\n"},
 		"no such flag":      {[]string{"version", "--x"}, "error: unknown flag: --x: see kubectl countersign version --help\n"},
 		"too many argument": {[]string{"version", "x"}, "error: unknown command \"x\" for \"kubectl countersign version\": see kubectl countersign version --help\n"},

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,11 +56,19 @@ func (e *Environment) Namespace() (string, error) {
 	return namespace, nil
 }
 
+// noCluster is where kubectl looks for a cluster when nothing says where one is.
+const noCluster = "http://localhost:8080"
+
+var errNoCluster = errors.New("no cluster is configured")
+
 // RESTConfig says how to reach the cluster. It connects to nothing.
 func (e *Environment) RESTConfig() (*rest.Config, error) {
 	config, err := e.Flags.ToRESTConfig()
 	if err != nil {
 		return nil, fmt.Errorf("reading the kubeconfig: %w", err)
+	}
+	if raw, err := e.Flags.ToRawKubeConfigLoader().RawConfig(); err == nil && len(raw.Clusters) == 0 && config.Host == noCluster {
+		return nil, errNoCluster
 	}
 	config = rest.CopyConfig(config)
 	config.UserAgent = "kubectl-countersign/" + e.Version

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"context"
 	"errors"
 )
 
@@ -9,6 +10,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitInterrupted is what shells return for a program that Ctrl-C has ended.
+	exitInterrupted = 130
 )
 
 // exitError is a failure with an exit code of its own. With an empty text nothing more is printed: the command has said it.
@@ -42,6 +45,8 @@ func exitCode(err error) int {
 		return exit.code
 	case errors.As(err, &usage):
 		return exitUsage
+	case errors.Is(err, context.Canceled):
+		return exitInterrupted
 	default:
 		return exitFailed
 	}

@@ -56,8 +56,12 @@ func New(e *Environment) *cobra.Command {
 	})
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
+	add(root, groupDecide, newList(e), newShow(e), newWait(e), newApprove(e), newDeny(e), newRevoke(e), newWatch(e))
+	add(root, groupAsk, newRequest(e))
 	add(root, groupOffline, newTest(e), newWindows(e))
 	add(root, groupOther, newVersion(e), newOptions(e))
+	completeFlag(root, "namespace", e.completeNamespaces)
+	completeFlag(root, "context", e.completeContexts)
 	root.SetHelpCommandGroupID(groupOther)
 	styleHelp(root, e)
 	return root
