@@ -10,6 +10,9 @@ SHELL := /usr/bin/env bash -euo pipefail
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty --match 'v*' 2>/dev/null || echo unknown)
 CHART := charts/countersign
+PLUGIN := cmd/kubectl-countersign
+# Where make install puts the plugin: it must be on the PATH.
+BINDIR ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
 FUZZTIME ?= 30s
 BENCH ?= .
 
@@ -30,7 +33,7 @@ HELM := $(GO) run ./hack/tools/helm
 export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
 
 # What make generate writes; make verify wants it committed.
-GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/reference/api.md
+GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/reference/api.md docs/kubectl
 MODULES := . hack/tools/generate hack/tools/lint
 # Packages with goroutines are tested with the race detector, where there is a C compiler for it.
 RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|internal/settlement|webhooks)(/|$$)
@@ -46,16 +49,27 @@ help: ## Say what there is to make.
 .PHONY: build
 build: ## Build the operator, and the kubectl plugin, into bin.
 	$(BUILD) -o bin/countersign .
-	$(if $(wildcard cmd/kubectl-countersign/*.go),$(BUILD) -o bin/kubectl-countersign ./cmd/kubectl-countersign)
+	$(BUILD) -o bin/kubectl-countersign ./$(PLUGIN)
+
+.PHONY: install
+install: ## Install the kubectl plugin and its completion into BINDIR.
+	mkdir -p '$(BINDIR)'
+	$(BUILD) -o '$(BINDIR)/kubectl-countersign' ./$(PLUGIN)
+	install -m 755 $(PLUGIN)/kubectl_complete-countersign '$(BINDIR)/'
+
+.PHONY: krew
+krew: ## Build the archives of the plugin for all platforms, and the krew manifest with their checksums, into dist.
+	$(GO) run ./hack/tools/krew --version $(VERSION) --out dist
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Generate deep copies, CRDs, the chart's CRDs and docs/reference/api.md.
+generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Generate deep copies, CRDs, the chart's CRDs, docs/reference/api.md and docs/kubectl.
 	rm -rf config/crd
 	$(CONTROLLER_GEN) paths=./api/... object:headerFile=hack/boilerplate.go.txt crd output:crd:dir=config/crd
 	$(GO) run ./hack/tools/chartcrds config/crd $(CHART)/templates/crds
 	mkdir -p docs/reference
 	$(CRD_REF_DOCS) --log-level ERROR --source-path api --renderer markdown --config hack/tools/generate/crd-ref-docs.yaml \
 		--templates-dir hack/tools/generate/templates --output-path docs/reference/api.md
+	$(GO) run ./hack/tools/plugindocs docs/kubectl
 
 .PHONY: fmt
 fmt: $(GOLANGCI_LINT) ## Format the Go code.
