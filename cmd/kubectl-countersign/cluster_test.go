@@ -29,8 +29,9 @@ import (
 // shop is a cluster with the operator, the agents ci/deploy-bot and ci/on-call-bot, which are governed, and people: ann and
 // bob may approve, and carl may do nothing.
 type shop struct {
-	plane *controlplane.Plane
-	admin client.Client
+	plane    *controlplane.Plane
+	operator *operatortest.Operator
+	admin    client.Client
 	// bot is deploy-bot.
 	bot client.Client
 	// kubeconfigs by name: admin, deploy-bot, on-call-bot, ann, bob, carl.
@@ -76,7 +77,7 @@ func newShop(t *testing.T) *shop {
 	s.kubeconfigs["admin"] = s.plane.Kubeconfig("admin")
 	s.admin = operatortest.NewClient(t, s.plane.AdminConfig())
 	operatortest.ApplyDefinitions(t, s.admin)
-	operatortest.Start(t, s.plane.Kubeconfig("admin"), "--namespace", "default")
+	s.operator = operatortest.Start(t, s.plane.Kubeconfig("admin"), "--namespace", "default")
 	for _, name := range []string{"ann", "bob", "carl"} {
 		kubeconfig, err := s.plane.PersonKubeconfig(name, map[string][]string{"bob": {"shop-owners"}}[name]...)
 		if err != nil {
@@ -243,6 +244,7 @@ var (
 	distances = regexp.MustCompile(`\(\d+s(\s+)ago\)`)
 	ages      = regexp.MustCompile(`(?m) \d{1,2}s( *)$`)
 	wideAges  = regexp.MustCompile(`  \d{1,2}s {1,2}(  \S)`)
+	versions  = regexp.MustCompile(`Kubernetes is v[0-9.]+`)
 	servers   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
 
@@ -253,6 +255,7 @@ func stable(text string) string {
 	text = distances.ReplaceAllString(text, "(2s${1}ago)")
 	text = ages.ReplaceAllString(text, " 2s$1")
 	text = wideAges.ReplaceAllString(text, "  2s $1")
+	text = versions.ReplaceAllString(text, "Kubernetes is v1.37.2")
 	return servers.ReplaceAllString(text, "127.0.0.1:6443")
 }
 

@@ -36,6 +36,7 @@ func TestFailures(t *testing.T) {
 	show("not-installed", admin, "list")
 	show("not-installed-show", admin, "show", "web")
 	show("not-installed-watch", admin, "watch", "-A")
+	show("not-installed-doctor", admin, "doctor")
 	show("wrong-token", nobody, "list", "--token", "nobody")
 	if err := bare.Stop(); err != nil {
 		t.Fatal(err)

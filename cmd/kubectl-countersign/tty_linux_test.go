@@ -105,8 +105,19 @@ func visible(text string) string { return strings.ReplaceAll(text, "\x1b", "␛"
 // show runs the plugin on a terminal of so many columns, and returns what stands there then.
 func show(t *testing.T, columns uint16, kubeconfig string, args ...string) string {
 	t.Helper()
+	return showCode(t, 0, columns, kubeconfig, args...)
+}
+
+// showFailing does so for a command that ends with 1.
+func showFailing(t *testing.T, columns uint16, kubeconfig string, args ...string) string {
+	t.Helper()
+	return showCode(t, 1, columns, kubeconfig, args...)
+}
+
+func showCode(t *testing.T, want int, columns uint16, kubeconfig string, args ...string) string {
+	t.Helper()
 	w := newTTY(t, columns)
-	if code := w.start(t, kubeconfig, args...)(); code != 0 {
+	if code := w.start(t, kubeconfig, args...)(); code != want {
 		t.Errorf("it ends with %d:\n%s", code, w.text())
 	}
 	return strings.ReplaceAll(w.text(), "\r\n", "\n")

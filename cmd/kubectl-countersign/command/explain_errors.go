@@ -98,12 +98,16 @@ var (
 // explainRight says which right is missing, and which role of the chart grants it.
 func explainRight(found []string) string {
 	user, verb, resource, group, namespace := found[1], found[2], found[3], found[4], found[5]
-	place := "in any namespace: leave out -A, or name a namespace with -n"
-	if namespace != "" {
+	ours := group == v1alpha1.GroupName && resource == approvalsResource
+	place := "in the whole cluster"
+	switch {
+	case namespace != "":
 		place = "in namespace " + namespace
+	case ours:
+		place = "in all namespaces: name one with -n"
 	}
 	text := fmt.Sprintf("%s may not %s %s %s", user, verb, resource, place)
-	if group != v1alpha1.GroupName || resource != approvalsResource {
+	if !ours {
 		return text
 	}
 	role := map[string]string{

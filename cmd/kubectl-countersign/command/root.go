@@ -29,6 +29,7 @@ const (
 	groupDecide  = "decide"
 	groupAsk     = "ask"
 	groupOffline = "offline"
+	groupCheck   = "check"
 	groupOther   = "other"
 )
 
@@ -47,6 +48,7 @@ func New(e *Environment) *cobra.Command {
 		&cobra.Group{ID: groupDecide, Title: "See and decide:"},
 		&cobra.Group{ID: groupAsk, Title: "Ask:"},
 		&cobra.Group{ID: groupOffline, Title: "Test policies, without a cluster:"},
+		&cobra.Group{ID: groupCheck, Title: "Check a cluster:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
 	e.Flags.AddFlags(root.PersistentFlags())
@@ -59,6 +61,7 @@ func New(e *Environment) *cobra.Command {
 	add(root, groupDecide, newList(e), newShow(e), newWait(e), newApprove(e), newDeny(e), newRevoke(e), newWatch(e))
 	add(root, groupAsk, newRequest(e))
 	add(root, groupOffline, newTest(e), newWindows(e))
+	add(root, groupCheck, newDoctor(e))
 	add(root, groupOther, newVersion(e), newOptions(e))
 	completeFlag(root, "namespace", e.completeNamespaces)
 	completeFlag(root, "context", e.completeContexts)
