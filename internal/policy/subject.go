@@ -107,3 +107,13 @@ func describeSubject(s v1alpha1.Subject) string {
 		return string(s.Kind) + " " + s.Name
 	}
 }
+
+// NamesUser says whether a subject of the policy names a user: a service account among those of its namespace included,
+// somebody who is only a member of a group not.
+func (p *Policy) NamesUser(username string) bool {
+	id := Identity{Username: username}
+	if namespace, _, ok := splitServiceAccount(username); ok {
+		id.Groups = []string{serviceAccountsGroupPrefix + namespace}
+	}
+	return slices.ContainsFunc(p.subjects, func(s v1alpha1.Subject) bool { return subjectMatches(s, id) })
+}

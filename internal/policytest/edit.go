@@ -42,6 +42,9 @@ func Edit(object map[string]any, set map[string]json.RawMessage, unset []string)
 	return object, nil
 }
 
+// ErrAbsent says that what is to be taken away is not there.
+var ErrAbsent = errors.New("there is nothing to take away")
+
 // gone is the value of what is taken away.
 type gone struct{}
 
@@ -75,7 +78,7 @@ func change(at any, path action.Path, value any) (any, error) {
 	}
 	if _, isGone := below.(gone); isGone {
 		if _, had := object[path[0].Field]; !had {
-			return nil, errors.New("there is nothing to take away")
+			return nil, ErrAbsent
 		}
 		delete(object, path[0].Field)
 		return object, nil
@@ -92,7 +95,7 @@ func changeElement(at any, path action.Path, value any) (any, error) {
 	}
 	i := slices.IndexFunc(list, func(element any) bool { return hasKeys(element, path[0].Keys) })
 	if _, isGone := value.(gone); i < 0 && isGone {
-		return nil, errors.New("there is nothing to take away")
+		return nil, ErrAbsent
 	}
 	if i < 0 {
 		element := map[string]any{}

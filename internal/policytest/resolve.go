@@ -90,3 +90,8 @@ func (f folder) one(m *Manifest, fits func(map[string]any) bool) (map[string]any
 	}
 	return objects[0], nil
 }
+
+// ReadObjects reads the objects of a file, or of the files right in a folder.
+func ReadObjects(path string) ([]map[string]any, error) {
+	return folder("").all([]Manifest{{Path: path}}, "objects")
+}

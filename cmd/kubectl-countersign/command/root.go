@@ -59,7 +59,7 @@ func New(e *Environment) *cobra.Command {
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
 	add(root, groupDecide, newList(e), newShow(e), newWait(e), newApprove(e), newDeny(e), newRevoke(e), newWatch(e))
-	add(root, groupAsk, newRequest(e))
+	add(root, groupAsk, newRequest(e), newCanI(e), newExplain(e))
 	add(root, groupOffline, newTest(e), newWindows(e))
 	add(root, groupCheck, newDoctor(e))
 	add(root, groupOther, newVersion(e), newOptions(e))
