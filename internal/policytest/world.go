@@ -67,6 +67,7 @@ func (w *world) add(given map[string]any) error {
 		labels[nameLabel] = u.GetName()
 		u.SetLabels(labels)
 	}
+	rehearsal.FoldSecret(u.Object)
 	if u.GetUID() == "" {
 		u.SetUID(stableUID(kind, u.GetNamespace(), u.GetName()))
 	}

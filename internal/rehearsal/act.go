@@ -6,6 +6,7 @@
 package rehearsal
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -106,6 +107,7 @@ func (a *Act) create() (parts, error) {
 		return parts{}, err
 	}
 	object := deepCopy(a.New)
+	FoldSecret(object)
 	metadata := metadataOf(object)
 	for _, name := range []string{"resourceVersion", "selfLink", "deletionTimestamp", "managedFields"} {
 		delete(metadata, name)
@@ -132,6 +134,7 @@ func (a *Act) update() (parts, error) {
 		return parts{}, err
 	}
 	updated, old := deepCopy(a.New), metadataOf(a.Old)
+	FoldSecret(updated)
 	metadata := metadataOf(updated)
 	a.place(metadata)
 	for _, name := range []string{"uid", "creationTimestamp", "resourceVersion", "generation", "managedFields", "deletionTimestamp", "generateName"} {
@@ -191,6 +194,25 @@ func (a *Act) plain(object map[string]any) (parts, error) {
 		return parts{}, fmt.Errorf("the object is a %q, and %s are of kind %s", text, a.Resource, kind)
 	}
 	return parts{kind: schema.GroupVersionKind{Group: a.Resource.Group, Version: version, Kind: kind}, version: version}, nil
+}
+
+// FoldSecret writes the stringData of a Secret into its data, as the API server does. Other objects stay as they are.
+func FoldSecret(object map[string]any) {
+	text, ok := object["stringData"].(map[string]any)
+	if !ok || object["kind"] != "Secret" || object["apiVersion"] != "v1" {
+		return
+	}
+	data, ok := object["data"].(map[string]any)
+	if !ok {
+		data = map[string]any{}
+		object["data"] = data
+	}
+	for key, value := range text {
+		if plain, ok := value.(string); ok {
+			data[key] = base64.StdEncoding.EncodeToString([]byte(plain))
+		}
+	}
+	delete(object, "stringData")
 }
 
 // place writes name and namespace of the request.
