@@ -238,6 +238,7 @@ func TestCanI(t *testing.T) {
 	t.Run("approvals", l.testApprovals)
 	t.Run("golden", l.testText)
 	t.Run("explain", l.testExplain)
+	t.Run("windows", l.testWindows)
 	t.Run("what cannot be said", l.testNoAnswer)
 	t.Run("quickly", l.testQuickly)
 }
@@ -301,6 +302,15 @@ func (l *laboratory) testText(t *testing.T) {
 		got := runOnScreen(t, columns, l.rita, []string{"NO_COLOR=1"}, "can-i", "scale", "deploy/web", "--replicas", "3", "-n", "lab",
 			"--as", robot, "--at", "2033-11-24T10:00:00+01:00")
 		golden(t, "can-i/"+name, got.out)
+	}
+}
+
+// testWindows reads the policies of the cluster.
+func (l *laboratory) testWindows(t *testing.T) {
+	got := run(t, l.rita, "windows", "laboratory", "--from", "2034-01-06T12:00:00+01:00", "--next", "3d")
+	golden(t, "windows/cluster", got.out+got.err)
+	if got := run(t, l.nora, "windows"); got.code != 1 || !strings.Contains(got.err, `cannot list resource "agentactionpolicies"`) {
+		t.Errorf("without rights it ends with %d: %s", got.code, got.out+got.err)
 	}
 }
 

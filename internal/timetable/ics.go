@@ -39,7 +39,7 @@ func (t *Timetable) events(c *icsWriter, now time.Time) {
 	}
 	for _, schedule := range t.timing.Allowed {
 		open := &window.Calendar{Allowed: []*window.Schedule{schedule}, Frozen: t.whole.Frozen}
-		for from, to := range spans(open, nil, t.From, t.Until) {
+		for from, to := range spans(open, t.since(schedule), t.From, t.Until) {
 			s := &Span{Kind: Window, Name: schedule.Name(), From: from, To: to}
 			t.event(c, now, s, "Open: "+s.Name+" ("+t.Policy+")", schedule.String())
 		}

@@ -101,7 +101,7 @@ func (t *Timetable) Restricts() bool {
 
 // list adds the spans of a schedule that touch the stretch of time.
 func (t *Timetable) list(s *window.Schedule, kind Kind, reason string) {
-	for from, to := range spans(&window.Calendar{Allowed: []*window.Schedule{s}}, s, t.From, t.Until) {
+	for from, to := range spans(&window.Calendar{Allowed: []*window.Schedule{s}}, t.since(s), t.From, t.Until) {
 		span := Span{Kind: kind, Name: s.Name(), Reason: reason}
 		if !from.IsZero() {
 			span.From = from.In(t.Zone)
@@ -113,27 +113,27 @@ func (t *Timetable) list(s *window.Schedule, kind Kind, reason string) {
 	}
 }
 
-// spans gives the openings of a calendar that touch a stretch of time. The start is zero where it is open all the time
-// before, the end where it does not close again.
-func spans(c *window.Calendar, s *window.Schedule, from, until time.Time) func(func(from, to time.Time) bool) {
+// since is an instant before the beginning of whatever a schedule has open at From, if it has a beginning at all.
+func (t *Timetable) since(s *window.Schedule) time.Time {
+	since := t.From.Add(-lookBack)
+	if begin, _, once := s.Once(); once && !begin.After(since) {
+		return begin.Add(-time.Minute)
+	}
+	return since
+}
+
+// spans gives the openings of a calendar that touch a stretch of time, looked for from an instant on. The start is zero
+// where it is open already then, the end where it does not close again.
+func spans(c *window.Calendar, since, from, until time.Time) func(func(from, to time.Time) bool) {
 	return func(yield func(from, to time.Time) bool) {
-		if begin, end, once := s.Once(); once {
-			if begin.Before(until) && from.Before(end) {
-				yield(begin, end)
+		at, begin := since, time.Time{}
+		for opens := c.Open(at); at.Before(until); opens = false {
+			if !opens {
+				if begin, opens = c.NextOpen(at); !opens || !begin.Before(until) {
+					return
+				}
 			}
-			return
-		}
-		at := from.Add(-lookBack)
-		begin := time.Time{}
-		if !c.Open(at) {
-			var ok bool
-			if begin, ok = c.NextOpen(at); !ok {
-				return
-			}
-			at = begin
-		}
-		for at.Before(until) {
-			end, closes := c.NextClose(at)
+			end, closes := c.NextClose(maxTime(at, begin))
 			if !closes {
 				yield(begin, time.Time{})
 				return
@@ -141,13 +141,16 @@ func spans(c *window.Calendar, s *window.Schedule, from, until time.Time) func(f
 			if end.After(from) && !yield(begin, end) {
 				return
 			}
-			var ok bool
-			if begin, ok = c.NextOpen(end); !ok {
-				return
-			}
-			at = begin
+			at = end
 		}
 	}
+}
+
+func maxTime(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // order sorts by time; of what begins at once freezes come first.

@@ -118,7 +118,7 @@ func (e *Environment) forecast(f *forecast) {
 	answer, style := answerOf(f)
 	e.Printf("%s  %s\n", e.Screen.Paint(style, answer), terminal.Clean(fmt.Sprintf("%s, at %s", f.what(), f.at.Format("Mon 2006-01-02 15:04 MST"))))
 	if text := f.refusal(); text != "" {
-		e.Printf("  | %s\n", strings.ReplaceAll(terminal.CleanLines(text), "\n", "\n  | "))
+		e.hang("  | ", "  | ", 4, text) //nolint:mnd // the width of the prefix
 	}
 	if f.in.Action != nil {
 		const shown = 10
@@ -186,7 +186,9 @@ func (e *Environment) fact(label, text string) {
 	if label != "" {
 		label += ":"
 	}
-	e.Printf("%s %s\n", e.Screen.Paint(terminal.Faint, fmt.Sprintf("%-10s", label)), terminal.Clean(text))
+	const width = 10
+	first := e.Screen.Paint(terminal.Faint, fmt.Sprintf("%-*s", width, label)) + " "
+	e.hang(first, strings.Repeat(" ", width+1), width+1, terminal.Clean(text))
 }
 
 func onlyFirst(i int, label string) string {

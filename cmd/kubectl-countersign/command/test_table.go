@@ -88,21 +88,21 @@ func became(r *policytest.Result) string {
 func (o *testOptions) explainCase(r *policytest.Result) {
 	indent := strings.Repeat(" ", resultIndent)
 	if r.Error != nil {
-		o.Printf("%s%s\n", indent, strings.ReplaceAll(terminal.CleanLines(r.Error.Error()), "\n", "\n"+indent))
+		o.hang(indent, indent, resultIndent, r.Error.Error())
 		return
 	}
 	for _, m := range r.Mismatches {
-		o.Printf("%s%s\n", indent, terminal.Clean(fmt.Sprintf("%s: expected %s, got %s", m.Field, m.Want, m.Got)))
+		o.hang(indent, indent+"  ", resultIndent+2, fmt.Sprintf("%s: expected %s, got %s", m.Field, m.Want, m.Got))
 	}
 	if r.Passed() && !o.details {
 		return
 	}
-	o.Printf("%s%s\n", indent, terminal.Clean(fmt.Sprintf("%s, at %s", r.What, r.At.Format(time.RFC3339))))
+	o.hang(indent, indent+"  ", resultIndent+2, fmt.Sprintf("%s, at %s", r.What, r.At.Format(time.RFC3339)))
 	if task := r.Decision.TaskName(); task != "" {
 		o.Printf("%s%s\n", indent, terminal.Clean("covered by task "+task))
 	}
 	if r.Text != "" {
-		o.Printf("%s  | %s\n", indent, strings.ReplaceAll(terminal.CleanLines(r.Text), "\n", "\n"+indent+"  | "))
+		o.hang(indent+"  | ", indent+"  | ", resultIndent+4, r.Text)
 	}
 	for i := range r.Decision.Shadows {
 		s := &r.Decision.Shadows[i]

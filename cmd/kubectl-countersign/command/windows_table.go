@@ -38,7 +38,8 @@ func (o *windowsOptions) calendar(sheets []sheet) error {
 func (o *windowsOptions) sheet(s *sheet) {
 	o.Printf("%s  %s\n", o.Screen.Paint(terminal.Bold, terminal.Clean(s.Policy)), terminal.Clean(o.about(s)))
 	for _, w := range s.Warnings {
-		o.Printf("%s %s\n", o.Screen.Paint(terminal.Yellow, "warning:"), terminal.Clean(w))
+		const label = "warning: "
+		o.hang(o.Screen.Paint(terminal.Yellow, label), strings.Repeat(" ", len(label)), len(label), w)
 	}
 	if !s.Restricts() {
 		return
@@ -65,7 +66,8 @@ func (o *windowsOptions) state(s *sheet) {
 	case !s.State.NextClose.IsZero():
 		text += "; closes " + s.State.NextClose.In(s.Zone).Format(clockFormat)
 	}
-	o.Printf("%s\n\n", terminal.Clean(text))
+	o.hang("", "  ", 2, terminal.Clean(text))
+	o.Printf("\n")
 }
 
 // cells is how many parts of a day fit on the screen: hours, halves or quarters of them.
