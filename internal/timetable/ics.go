@@ -38,11 +38,19 @@ func (t *Timetable) events(c *icsWriter, now time.Time) {
 		}
 	}
 	for _, schedule := range t.timing.Allowed {
-		open := &window.Calendar{Allowed: []*window.Schedule{schedule}, Frozen: t.whole.Frozen}
-		for from, to := range spans(open, t.since(schedule), t.From, t.Until) {
-			s := &Span{Kind: Window, Name: schedule.Name(), From: from, To: to}
-			t.event(c, now, s, "Open: "+s.Name+" ("+t.Policy+")", schedule.String())
-		}
+		t.openings(c, now, schedule, t.Policy)
+	}
+	for _, w := range t.ofTasks() {
+		t.openings(c, now, w.schedule, t.Policy+", for "+strings.Join(w.tasks, ", "))
+	}
+}
+
+// openings are the times at which a window is open and nothing frozen.
+func (t *Timetable) openings(c *icsWriter, now time.Time, schedule *window.Schedule, whose string) {
+	open := &window.Calendar{Allowed: []*window.Schedule{schedule}, Frozen: t.whole.Frozen}
+	for from, to := range spans(open, t.since(schedule), t.From, t.Until) {
+		s := &Span{Kind: Window, Name: schedule.Name(), From: from, To: to}
+		t.event(c, now, s, "Open: "+s.Name+" ("+whose+")", schedule.String())
 	}
 }
 

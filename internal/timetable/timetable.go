@@ -34,6 +34,8 @@ type Span struct {
 	To   time.Time `json:"to,omitzero"`
 	// Reason of a freeze.
 	Reason string `json:"reason,omitempty"`
+	// Tasks that need the window, where the policy as a whole does not.
+	Tasks []string `json:"tasks,omitempty"`
 	// Overlaps names windows that are open at the same time for a while, FrozenBy freezes that win over it.
 	Overlaps []string `json:"overlaps,omitempty"`
 	FrozenBy []string `json:"frozenBy,omitempty"`
@@ -80,10 +82,13 @@ func Of(p *policy.Policy, from, until time.Time, zone *time.Location) Timetable 
 	t.From, t.Until = t.From.In(t.Zone), t.Until.In(t.Zone)
 	t.whole = t.timing.Whole()
 	for _, s := range t.timing.Allowed {
-		t.list(s, Window, "")
+		t.list(s, Span{Kind: Window})
+	}
+	for _, s := range t.ofTasks() {
+		t.list(s.schedule, Span{Kind: Window, Tasks: s.tasks})
 	}
 	for i := range t.timing.Freezes {
-		t.list(t.timing.Freezes[i].Schedule, Freeze, t.timing.Freezes[i].Reason)
+		t.list(t.timing.Freezes[i].Schedule, Span{Kind: Freeze, Reason: t.timing.Freezes[i].Reason})
 	}
 	t.order()
 	t.relate()
@@ -99,10 +104,40 @@ func (t *Timetable) Restricts() bool {
 	return len(t.timing.Allowed)+len(t.timing.Freezes)+len(t.timing.Tasks) > 0
 }
 
+// Whole says that the policy as a whole says something about time, not only single tasks.
+func (t *Timetable) Whole() bool { return len(t.timing.Allowed)+len(t.timing.Freezes) > 0 }
+
+// taskWindow is a window that only tasks need.
+type taskWindow struct {
+	schedule *window.Schedule
+	tasks    []string
+}
+
+// ofTasks are the windows that tasks need and the policy as a whole does not, each once.
+func (t *Timetable) ofTasks() []taskWindow {
+	var found []taskWindow
+	for i := range t.timing.Tasks {
+		task := &t.timing.Tasks[i]
+		for _, s := range task.Allowed {
+			same := func(o *window.Schedule) bool { return o.Name() == s.Name() }
+			if slices.ContainsFunc(t.timing.Allowed, same) {
+				continue
+			}
+			known := slices.IndexFunc(found, func(w taskWindow) bool { return same(w.schedule) })
+			if known < 0 {
+				known, found = len(found), append(found, taskWindow{schedule: s})
+			}
+			found[known].tasks = append(found[known].tasks, task.Name)
+		}
+	}
+	return found
+}
+
 // list adds the spans of a schedule that touch the stretch of time.
-func (t *Timetable) list(s *window.Schedule, kind Kind, reason string) {
+func (t *Timetable) list(s *window.Schedule, like Span) {
 	for from, to := range spans(&window.Calendar{Allowed: []*window.Schedule{s}}, t.since(s), t.From, t.Until) {
-		span := Span{Kind: kind, Name: s.Name(), Reason: reason}
+		span := like
+		span.Name = s.Name()
 		if !from.IsZero() {
 			span.From = from.In(t.Zone)
 		}
@@ -181,9 +216,10 @@ func (t *Timetable) relate() {
 			if i == j || !a.touches(b) {
 				continue
 			}
-			if b.Kind == Freeze {
+			switch {
+			case b.Kind == Freeze:
 				a.FrozenBy = addName(a.FrozenBy, b.Name)
-			} else {
+			case len(a.Tasks)+len(b.Tasks) == 0: // those of tasks are not alternatives
 				a.Overlaps = addName(a.Overlaps, b.Name)
 			}
 		}

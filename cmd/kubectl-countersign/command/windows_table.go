@@ -44,8 +44,10 @@ func (o *windowsOptions) sheet(s *sheet) {
 	if !s.Restricts() {
 		return
 	}
-	o.state(s)
-	o.grid(s)
+	if s.Whole() {
+		o.state(s)
+		o.grid(s)
+	}
 	o.list(s)
 	o.tasks(s)
 }
@@ -231,6 +233,9 @@ func spanNotes(s *sheet, span *timetable.Span) []string {
 	var notes []string
 	if span.Reason != "" {
 		notes = append(notes, span.Reason)
+	}
+	if len(span.Tasks) > 0 {
+		notes = append(notes, "for "+strings.Join(span.Tasks, ", "))
 	}
 	if len(span.FrozenBy) > 0 {
 		notes = append(notes, "frozen by "+strings.Join(span.FrozenBy, ", "))
