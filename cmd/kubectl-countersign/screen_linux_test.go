@@ -45,7 +45,7 @@ func openTerminal(tb testing.TB, columns uint16) (screen, slave *os.File) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { screen.Close() })
-	descriptor := int(screen.Fd()) //nolint:gosec // a descriptor fits
+	descriptor := int(screen.Fd())
 	if err := unix.IoctlSetPointerInt(descriptor, unix.TIOCSPTLCK, 0); err != nil {
 		tb.Fatal(err)
 	}

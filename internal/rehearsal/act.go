@@ -125,6 +125,11 @@ func (a *Act) create() (parts, error) {
 	return p, nil
 }
 
+// keptByServer are fields of metadata that no update changes.
+var keptByServer = []string{
+	"uid", "creationTimestamp", "resourceVersion", "generation", "managedFields", "deletionTimestamp", "generateName",
+}
+
 func (a *Act) update() (parts, error) {
 	if a.Old == nil || a.New == nil {
 		return parts{}, errors.New("an UPDATE needs the object as it is, and as it is to be")
@@ -137,7 +142,7 @@ func (a *Act) update() (parts, error) {
 	FoldSecret(updated)
 	metadata := metadataOf(updated)
 	a.place(metadata)
-	for _, name := range []string{"uid", "creationTimestamp", "resourceVersion", "generation", "managedFields", "deletionTimestamp", "generateName"} {
+	for _, name := range keptByServer {
 		take(metadata, old, name)
 	}
 	switch {

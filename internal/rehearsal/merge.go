@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/jsonmergepatch"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
-	"k8s.io/client-go/kubernetes/scheme"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/countersign-dev/countersign/internal/action"
 )
@@ -43,7 +43,7 @@ func Apply(live, manifest map[string]any) (map[string]any, error) {
 
 // merge goes by what is known about the lists of built-in kinds; of others every list is one value.
 func merge(kind schema.GroupVersionKind, original, modified, current []byte) ([]byte, error) {
-	typed, err := scheme.Scheme.New(kind)
+	typed, err := clientgoscheme.Scheme.New(kind)
 	if runtime.IsNotRegisteredError(err) {
 		patch, err := jsonmergepatch.CreateThreeWayJSONMergePatch(original, modified, current)
 		if err != nil {

@@ -71,7 +71,10 @@ func (o *canIOptions) question(args []string) (*question, error) {
 	if q.namespace, err = o.Namespace(); err != nil {
 		return nil, err
 	}
-	return q, q.check()
+	if err := q.check(); err != nil {
+		return nil, err
+	}
+	return q, nil
 }
 
 // check finds what is missing or too much.
@@ -216,12 +219,12 @@ func (q *question) fill(ctx context.Context, j *judge, act *rehearsal.Act, t *ta
 	if err != nil {
 		return err
 	}
-	act.New, err = q.updated(j, act, t)
+	act.New, err = q.updated(act, t)
 	return err
 }
 
 // updated is the object as it is to be.
-func (q *question) updated(j *judge, act *rehearsal.Act, t *target) (map[string]any, error) {
+func (q *question) updated(act *rehearsal.Act, t *target) (map[string]any, error) {
 	switch {
 	case act.Subresource == "scale":
 		return map[string]any{"spec": map[string]any{"replicas": q.replicas}}, nil

@@ -87,10 +87,8 @@ func (o *explainOptions) runExplain(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	found := &recorded{}
-	if event != nil {
-		found = recordedIn(event)
-	} else if found, err = o.approval(ctx, j, name); err != nil {
+	found, err := o.find(ctx, j, event, name)
+	if err != nil {
 		return err
 	}
 	at, err := o.instant(j, o.at, o.zone, found.actor.Username)
@@ -106,6 +104,14 @@ func (o *explainOptions) runExplain(ctx context.Context, name string) error {
 	}
 	o.explainText(j, found, f, why, at)
 	return nil
+}
+
+// find is what a line of the log, if there is one, or else an approval says.
+func (o *explainOptions) find(ctx context.Context, j *judge, event *decisionlog.Event, name string) (*recorded, error) {
+	if event != nil {
+		return recordedIn(event), nil
+	}
+	return o.approval(ctx, j, name)
 }
 
 // approval reads what an approval records.
@@ -179,7 +185,7 @@ func (o *explainOptions) redecide(ctx context.Context, j *judge, r *recorded, at
 	}
 	act, err := r.again(ctx, j)
 	if err != nil {
-		return nil, o.explain(err), nil //nolint:nilerr // it is part of the answer
+		return nil, o.explain(err), nil
 	}
 	user, err := j.user(ctx, r.actor.Username, r.actor.UID, append(r.actor.Groups, o.asGroups...))
 	if err != nil {
@@ -188,7 +194,7 @@ func (o *explainOptions) redecide(ctx context.Context, j *judge, r *recorded, at
 	act.Actor, act.At = user, at
 	review, err := act.Review()
 	if err != nil {
-		return nil, o.explain(err), nil //nolint:nilerr // it is part of the answer
+		return nil, o.explain(err), nil
 	}
 	if f, err = j.decide(ctx, review, at); err != nil {
 		return nil, "", err

@@ -74,7 +74,7 @@ func (j *judge) decide(ctx context.Context, review *admissionv1.AdmissionRequest
 		return f, nil
 	}
 	f.hash = unknownKey.Hash(in.Action)
-	if j.set.NeedsHistory(in) {
+	if j.set.NeedsHistory(in) != policy.NotNeeded {
 		if err := j.readHistory(ctx, f, &in); err != nil {
 			return nil, err
 		}
@@ -146,7 +146,9 @@ func (f *forecast) weigh(a *v1alpha1.ActionApproval, at approval.Attempt) {
 	if verdict.Outcome == approval.Foreign {
 		return
 	}
-	s := standingApproval{name: a.Namespace + "/" + a.Name, state: verdict.State, usable: verdict.Outcome == approval.Admit, reason: verdict.Reason}
+	s := standingApproval{
+		name: a.Namespace + "/" + a.Name, state: verdict.State, usable: verdict.Outcome == approval.Admit, reason: verdict.Reason,
+	}
 	if a.Status.ExpiresAt != nil {
 		s.until = &a.Status.ExpiresAt.Time
 	}

@@ -116,7 +116,8 @@ func (e *Environment) report(forecasts []*forecast, form string) error {
 // forecast writes one for people: the answer first.
 func (e *Environment) forecast(f *forecast) {
 	answer, style := answerOf(f)
-	e.Printf("%s  %s\n", e.Screen.Paint(style, answer), terminal.Clean(fmt.Sprintf("%s, at %s", f.what(), f.at.Format("Mon 2006-01-02 15:04 MST"))))
+	what := fmt.Sprintf("%s, at %s", f.what(), f.at.Format("Mon 2006-01-02 15:04 MST"))
+	e.Printf("%s  %s\n", e.Screen.Paint(style, answer), terminal.Clean(what))
 	if text := f.refusal(); text != "" {
 		e.hang("  | ", "  | ", 4, text) //nolint:mnd // the width of the prefix
 	}

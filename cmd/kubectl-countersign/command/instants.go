@@ -8,7 +8,8 @@ import (
 )
 
 // instantHelp says which instants are understood.
-const instantHelp = `write an instant such as 2026-11-28T23:00:00+01:00, a time of day such as "Sat 23:00" or 23:00, or a distance such as +3h`
+const instantHelp = `write an instant such as 2026-11-28T23:00:00+01:00, a time of day such as "Sat 23:00" or 23:00, ` +
+	"or a distance such as +3h"
 
 var weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 

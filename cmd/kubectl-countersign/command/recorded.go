@@ -74,7 +74,7 @@ func (e *Environment) findInLog(path, name, username string) (*decisionlog.Event
 		if err != nil {
 			return nil, err
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }() // it was only read
 		in = file
 	}
 	return lastIn(in, func(event *decisionlog.Event) bool {

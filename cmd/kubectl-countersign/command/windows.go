@@ -53,7 +53,8 @@ func newWindows(e *Environment) *cobra.Command {
 	c.Flags().StringVar(&o.next, "next", "14d", "how far ahead to look: days (14d), or hours and minutes (36h)")
 	c.Flags().StringVar(&o.zone, "tz", "", "show the times of this zone, such as Europe/Berlin; omitted: of each policy's own")
 	c.Flags().StringVar(&o.from, "from", "", "begin at this instant, such as 2026-10-24T12:00:00+02:00; omitted: now")
-	c.Flags().StringVarP(&o.file, "filename", "f", "", "read policies from this file or folder, or with - from the standard input, not from the cluster")
+	c.Flags().StringVarP(&o.file, "filename", "f", "",
+		"read policies from this file or folder, or with - from the standard input, not from the cluster")
 	c.Flags().StringVarP(&o.output, "output", "o", "table", "how it is written: table, json, yaml or ics")
 	return c
 }
@@ -140,7 +141,7 @@ func parseSpan(text string) (time.Duration, error) {
 		if err != nil {
 			return 0, fmt.Errorf("reading %q: %w", text, err)
 		}
-		return time.Duration(n) * 24 * time.Hour, nil //nolint:gosec // 16 bits fit
+		return time.Duration(n) * 24 * time.Hour, nil
 	}
 	return time.ParseDuration(text)
 }

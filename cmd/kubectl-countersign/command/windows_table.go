@@ -217,7 +217,7 @@ func lasting(s *timetable.Span) string {
 	}{{day, "d"}, {time.Hour, "h"}, {time.Minute, "m"}} {
 		if n := d / unit.length; n > 0 && len(parts) < 2 {
 			parts = append(parts, fmt.Sprintf("%d%s", n, unit.name))
-			d -= n * unit.length
+			d %= unit.length
 		} else if len(parts) > 0 {
 			break
 		}
