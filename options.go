@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
@@ -60,7 +61,7 @@ func (o *options) bind(f *pflag.FlagSet) {
 		"ClusterRole of the release that owns the webhook configurations, so that they go with it")
 	f.BoolVar(&o.admissionPolicy, "admission-policy", false, "keep a ValidatingAdmissionPolicy that refuses the subjects of Enforce policies "+
 		"what Countersign depends on, webhook configurations first; it goes on while the operator is down")
-	f.StringVar(&o.canary, "canary", "countersign-canary",
+	f.StringVar(&o.canary, "canary", canary.DefaultAccount,
 		"service account of the release's namespace as which the operator finds out that agents are refused; it need not exist")
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `address of the metrics endpoint, such as :8080; "0" switches it off`)
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", "0", `address of /healthz and /readyz, such as :8081; "0" switches them off`)

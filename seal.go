@@ -13,6 +13,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/protection"
 )
 
@@ -64,7 +65,7 @@ func newSeal() *cobra.Command {
 	f.StringArrayVar(&o.users, "user", nil, "user to name; may be repeated")
 	f.StringArrayVar(&o.groups, "group", nil, "group to name; may be repeated")
 	f.StringVar(&o.namespace, "namespace", "countersign-system", "namespace of the release")
-	f.StringVar(&o.canary, "canary", "countersign-canary",
+	f.StringVar(&o.canary, "canary", canary.DefaultAccount,
 		"the operator's --canary; it is named as well, so that the operator finds out that the files are in use")
 	f.BoolVar(&o.seal.Secrets, "deny-secrets", false, "also deny those who are named to read Secrets")
 	f.StringVarP(&o.output, "output", "o", "", "directory to write to, made where it is absent; empty: standard output")

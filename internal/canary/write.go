@@ -25,6 +25,9 @@ type Account struct {
 	Namespace string
 }
 
+// DefaultAccount is the name of the canary's service account, where nobody says otherwise.
+const DefaultAccount = "countersign-canary"
+
 // AccountFor is the canary of an operator that acts as self. One that is a service account gives nothing of its rights to
 // the canary, which has what RBAC grants it. One that is a person, on whose machine no release has granted anything,
 // lends it their groups.

@@ -20,7 +20,6 @@ import (
 
 	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/policy"
-	"github.com/countersign-dev/countersign/internal/protection"
 )
 
 const (
@@ -169,7 +168,7 @@ func bundleProblem(bundle []byte, now time.Time) string {
 
 // canary tries whether the identity that Countersign always governs is refused.
 func (d *doctor) canary(ctx context.Context, config *rest.Config) {
-	name := "system:serviceaccount:" + d.namespace + ":" + protection.CanaryAccount
+	name := policy.ServiceAccountUsername(d.namespace, canary.DefaultAccount)
 	account := canary.AccountFor(policy.Identity{Username: d.self.Username, Groups: d.self.Groups}, name, d.namespace)
 	write, err := canary.Writer(config, account)
 	if err != nil {
