@@ -285,7 +285,7 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	policies := &webhooks.PolicyWebhook{
 		Self: op.self, Clock: op.clock, Schemas: &webhooks.Schemas{Kinds: op.kinds, Discovery: op.discovery},
 	}
-	server := webhooks.NewServer(op.webhookPort, op.certs)
+	server := webhooks.NewServer(op.webhookPort, op.certs, op.clients())
 	for path, handler := range map[string]http.Handler{
 		controllers.EnforcePath:    &admission.Webhook{Handler: &actions},
 		controllers.ObservePath:    &admission.Webhook{Handler: &observer},

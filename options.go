@@ -16,6 +16,7 @@ import (
 
 	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/webhooks"
 )
 
 // options are the settings of the operator. There is no configuration file: flags only.
@@ -27,6 +28,8 @@ type options struct {
 	namespace        string
 	service          string
 	certSecret       string
+	clientCAFile     string
+	clientNames      []string
 	ownerClusterRole string
 	admissionPolicy  bool
 	canary           string
@@ -57,6 +60,11 @@ func (o *options) bind(f *pflag.FlagSet) {
 	f.StringVar(&o.service, "service", "countersign-webhook", "Service at which the API server reaches the operator inside of the cluster")
 	f.StringVar(&o.certSecret, "cert-secret", "countersign-webhook-cert",
 		"Secret in which the operator keeps its certificates inside of the cluster")
+	f.StringVar(&o.clientCAFile, "client-ca-file", "",
+		"certificates of authorities, in PEM: whoever asks for a decision needs a certificate of one of them; "+
+			"the API server must be configured to present one; empty: whoever reaches the port may ask")
+	f.StringSliceVar(&o.clientNames, "client-names", nil,
+		"names that such a certificate may have, as its common name or as a DNS name; empty: any")
 	f.StringVar(&o.ownerClusterRole, "owner-cluster-role", "",
 		"ClusterRole of the release that owns the webhook configurations, so that they go with it")
 	f.BoolVar(&o.admissionPolicy, "admission-policy", false, "keep a ValidatingAdmissionPolicy that refuses the subjects of Enforce policies "+
@@ -104,7 +112,15 @@ func (o *options) complete() error {
 	if o.logLevel < 0 || o.logLevel > 5 {
 		return fmt.Errorf("--log-level must be between 0 and 5, not %d", o.logLevel)
 	}
+	if err := o.clients().Check(); err != nil {
+		return fmt.Errorf("reading --client-ca-file and --client-names: %w", err)
+	}
 	return nil
+}
+
+// clients are those who may ask for decisions.
+func (o *options) clients() webhooks.Clients {
+	return webhooks.Clients{CAFile: o.clientCAFile, Names: o.clientNames}
 }
 
 func (o *options) completeURL() error {

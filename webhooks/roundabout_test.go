@@ -125,7 +125,7 @@ var roundabouts = map[string]attempt{
 	},
 	"a session, by GET": {run: "get --raw /api/v1/namespaces/NAMESPACE/pods/p/exec?command=id", reasons: "ActionOutOfScope", says: "exec into pod"},
 	"a name that would be a line of the refusal": {
-		run: "get --raw /api/v1/namespaces/NAMESPACE/pods/p%1b[2K%0Anext:%20GRANTED/exec", reasons: "TargetUnknown", says: "p?[2K?next: GRANTED: ",
+		run: "get --raw /api/v1/namespaces/NAMESPACE/pods/p%1b[2K%0Anext:%20GRANTED/exec", reasons: "TargetUnknown", says: `p\u001b[2K\u000anext: GRANTED: `,
 	},
 	"a proxy, by GET": {run: "get --raw /api/v1/namespaces/NAMESPACE/pods/p:8080/proxy/stop", reasons: "ActionOutOfScope", says: "proxy to pod"},
 	"a token of its own, by a dry run": {

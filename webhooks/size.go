@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -19,13 +20,36 @@ import (
 // would answer without the review's UID and so without a reason that reaches the caller.
 const MaxReview = 7 * 1024 * 1024
 
-// LimitSize refuses reviews that are too large to judge, with the reason, before they are read into memory.
+// Most reviews are of some kilobytes. To judge a large one takes many times its size, so only few are in memory at once:
+// the others wait for their turn with no more read of them than smallReview, and small ones never wait.
+const (
+	smallReview = 256 * 1024
+	// largeReviews is how many are read and judged at once, in the whole process. One of 5 MiB with 100,000 changes takes some
+	// 150 MiB.
+	largeReviews = 1
+)
+
+// largeTurns holds a token for each large review that is read or judged.
+var largeTurns = make(chan struct{}, largeReviews)
+
+// LimitSize refuses reviews that are too large to judge, with the reason, before they are read into memory, and has large
+// ones wait for each other.
 func LimitSize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(io.LimitReader(r.Body, MaxReview+1))
+		body, err := io.ReadAll(io.LimitReader(r.Body, smallReview))
+		if err == nil && len(body) == smallReview {
+			select {
+			case largeTurns <- struct{}{}:
+				defer func() { <-largeTurns }()
+			case <-time.After(readTimeout):
+				http.Error(w, "too many large reviews at once", http.StatusServiceUnavailable)
+				return
+			}
+			body, err = readLarge(body, r)
+		}
 		switch {
 		case err != nil:
-			http.Error(w, "reading the review: "+err.Error(), http.StatusBadRequest)
+			http.Error(w, "the review cannot be read", http.StatusBadRequest)
 		case len(body) > MaxReview:
 			refuseLarge(w, body)
 		default:
@@ -33,6 +57,14 @@ func LimitSize(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// readLarge reads the rest of a large review, into memory of the size that the caller announces.
+func readLarge(beginning []byte, r *http.Request) ([]byte, error) {
+	body := bytes.NewBuffer(make([]byte, 0, max(smallReview, min(r.ContentLength, MaxReview)+bytes.MinRead)))
+	body.Write(beginning)
+	_, err := io.Copy(body, io.LimitReader(r.Body, MaxReview+1-smallReview))
+	return body.Bytes(), err
 }
 
 // refuseLarge answers a review of which only the beginning was read. The API server writes the UID first.

@@ -85,7 +85,7 @@ func newSeveral(t *testing.T, apiServers int) *environment {
 }
 
 // newOwn is a cluster for one test.
-func newOwn(t *testing.T, options controlplane.Options) *environment {
+func newOwn(t *testing.T, options controlplane.Options, flags ...string) *environment {
 	t.Helper()
 	plane, err := controlplane.Start(t.Context(), options)
 	if err != nil {
@@ -98,7 +98,7 @@ func newOwn(t *testing.T, options controlplane.Options) *environment {
 	})
 	e := &environment{plane: plane, admin: operatortest.NewClient(t, plane.AdminConfig())}
 	operatortest.ApplyDefinitions(t, e.admin)
-	e.operator = operatortest.Start(t, plane.Kubeconfig("admin"))
+	e.operator = operatortest.Start(t, plane.Kubeconfig("admin"), flags...)
 	return e
 }
 

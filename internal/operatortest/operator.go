@@ -144,6 +144,26 @@ func (o *Operator) waitStopped(tb testing.TB) {
 	}
 }
 
+// PeakMemory is the most memory that the process has had resident, in MiB.
+func (o *Operator) PeakMemory(tb testing.TB) int {
+	tb.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", o.command.Process.Pid))
+	if err != nil {
+		tb.Fatalf("reading the state of the operator: %v", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
+			kilobytes, err := strconv.Atoi(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")))
+			if err != nil {
+				tb.Fatalf("reading the state of the operator: %v", err)
+			}
+			return kilobytes >> 10
+		}
+	}
+	tb.Fatal("the state of the operator does not tell its memory")
+	return 0
+}
+
 // LogText is the operator's log.
 func (o *Operator) LogText(tb testing.TB) string {
 	tb.Helper()
