@@ -63,6 +63,10 @@ func TestRefusedValues(t *testing.T) {
 		"Kubernetes before 1.34":         {args: []string{"--kube-version", "1.33.9"}, want: "chart requires kubeVersion"},
 		"no seats":                       {args: []string{"--set", "apiPriority.nominalConcurrencyShares=0"}, want: "nominalConcurrencyShares"},
 		"no owner":                       {args: []string{"--set", "extraArgs={--owner-cluster-role=}"}, want: "must not hold --owner-cluster-role="},
+		"callers without an authority":   {args: []string{"--set", "clientCertificates.names={kube-apiserver}"}, want: "counts only together"},
+		"a name that is two":             {args: []string{"--set-json", `clientCertificates={"caConfigMap":"c","names":["a,b"]}`}, want: "clientCertificates/names"},
+		"everybody by a flag":            {args: []string{"--set", "extraArgs={--client-ca-file=}"}, want: "must not hold --client-ca-file="},
+		"a network without a list":       {args: []string{"--set", "networkPolicy.webhookFrom=10.0.0.0/8"}, want: "webhookFrom"},
 		"another namespace":              {args: []string{"--set", "extraArgs={--namespace,other}"}, want: "extraArgs"},
 		"a log level twice":              {args: []string{"--set", "extraArgs={--log-level=3}"}, want: "must not hold --log-level=3"},
 	}
@@ -87,7 +91,7 @@ func TestRendered(t *testing.T) {
 		inArgs []string
 	}{
 		"as it is": {
-			kinds:  map[string]int{"PodDisruptionBudget": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 1, "ServiceAccount": 2, "FlowSchema": 1, "PriorityLevelConfiguration": 1},
+			kinds:  map[string]int{"PodDisruptionBudget": 0, "NetworkPolicy": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 1, "ServiceAccount": 2, "FlowSchema": 1, "PriorityLevelConfiguration": 1},
 			image:  "countersign-dev/countersign:" + appVersion(t),
 			inArgs: []string{"--metrics-bind-address=:8080", "--leader-elect=true", "--owner-cluster-role=" + anchor, "--log-level=0", "--admission-policy=true"},
 		},
@@ -109,6 +113,23 @@ func TestRendered(t *testing.T) {
 		"more flags":              {args: []string{"--set", "extraArgs={--decision-log=/tmp/x},logLevel=3"}, inArgs: []string{"--decision-log=/tmp/x", "--log-level=3"}},
 		"no admission policy":     {args: []string{"--set", "admissionPolicy.enabled=false"}, inArgs: []string{"--admission-policy=false"}},
 		"another name":            {args: []string{"--set", "fullnameOverride=gate"}, inArgs: []string{"--service=gate-webhook", "--cert-secret=gate-webhook-cert", "--owner-cluster-role=gate-anchor"}},
+		"callers with certificates": {
+			args:   []string{"--set", "clientCertificates.caConfigMap=callers,clientCertificates.names={kube-apiserver,other}"},
+			inArgs: []string{"--client-ca-file=/etc/countersign/clients/ca.crt", "--client-names=kube-apiserver,other"},
+		},
+		"a network policy": {args: []string{"--set", "networkPolicy.enabled=true"}, kinds: map[string]int{"NetworkPolicy": 1}},
+		"a network policy without metrics": {
+			args: []string{"--set", "networkPolicy.enabled=true,metrics.enabled=false"}, kinds: map[string]int{"NetworkPolicy": 1},
+		},
+		"a narrow network policy": {
+			args: []string{
+				"--set", "networkPolicy.enabled=true",
+				"--set-json", `networkPolicy.webhookFrom=[{"ipBlock":{"cidr":"10.0.0.0/28"}}]`,
+				"--set-json", `networkPolicy.metricsFrom=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"monitoring"}}}]`,
+				"--set-json", `networkPolicy.egress=[{"to":[{"ipBlock":{"cidr":"10.0.0.0/28"}}],"ports":[{"port":6443,"protocol":"TCP"}]}]`,
+			},
+			kinds: map[string]int{"NetworkPolicy": 1},
+		},
 		"everything else": {args: []string{
 			"--set", "imagePullSecrets[0].name=x,serviceAccount.annotations.a=b,podLabels.a=b,podAnnotations.a=b,priorityClassName=system-cluster-critical,nodeSelector.a=b,metrics.service.annotations.a=b",
 			"--set-json", `tolerations=[{"operator":"Exists"}]`, "--set-json", `affinity={"nodeAffinity":{}}`,
