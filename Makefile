@@ -121,7 +121,7 @@ test: controlplane ## Run all tests, on a real control plane.
 	exit $$failed
 
 .PHONY: fuzz
-fuzz: ## Run every fuzz target for FUZZTIME.
+fuzz: ## Run every fuzz target for FUZZTIME; make test runs their seeds, and mutants of these.
 	@{ grep -rEo '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . || true; } | sort | while IFS=: read -r file target; do \
 		echo "$$file $${target#func }"; \
 		$(GO) test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; done

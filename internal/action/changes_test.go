@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/countersign-dev/countersign/internal/reviewtest"
 )
 
 func mustDecode(tb testing.TB, raw string) map[string]any {
@@ -179,6 +181,14 @@ func FuzzChanges(f *testing.F) {
 	f.Add([]byte(`{"ports":[{"containerPort":80},{"containerPort":80,"protocol":"UDP"}]}`), []byte(`{"ports":[{"containerPort":81}]}`))
 	f.Add([]byte(`{"a":{"b":1}}`), []byte(`{"a":{}}`))
 	f.Add([]byte(`{"conditions":[{"type":"a"},{"type":"b"}]}`), []byte(`{"conditions":[{"type":"b"},{"type":"c"},{"type":"d"}]}`))
+	for _, r := range reviewtest.All(f) {
+		if r.Object != nil && r.OldObject != nil {
+			f.Add([]byte(r.OldObject), []byte(r.Object))
+			for _, mutant := range reviewtest.Mutants(f, [][]byte{r.Object}, 20) {
+				f.Add([]byte(r.Object), mutant)
+			}
+		}
+	}
 	f.Fuzz(func(t *testing.T, before, after []byte) {
 		from, err := DecodeObject(before)
 		if err != nil {

@@ -97,6 +97,9 @@ func FuzzDecodeObject(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
+	for _, object := range objects(f) {
+		f.Add(object)
+	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := DecodeObject(raw)
 		var want map[string]any

@@ -2,6 +2,8 @@ package action
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/reviewtest"
 )
 
 var podKind = KindFacts{Kind: "Pod", Namespaced: true, PreferredVersion: "v1", HasStatus: true}
@@ -307,6 +310,12 @@ func FuzzNormalise(f *testing.F) {
 		r, facts := readReview(f, name)
 		f.Add(byte(i), byte(i), byte(i), byte(i), r.Object, r.OldObject, r.Options, []byte(canonicalText(facts.Target)), r.Name)
 	}
+	names := reviewNames(f)
+	for i, mutant := range reviewtest.Mutants(f, objects(f), 1000) {
+		r, facts := readReview(f, names[i%len(names)])
+		f.Add(byte(i), byte(i/5), byte(i/25), byte(i/225), mutant, r.OldObject, r.Options, []byte(canonicalText(facts.Target)), r.Name)
+		f.Add(byte(i), byte(i/5), byte(i/25), byte(i/225), r.Object, mutant, r.Options, mutant, r.Name)
+	}
 	deep := []byte(`{"metadata":` + strings.Repeat(`{"annotations":`, 9_999) + `1` + strings.Repeat("}", 10_000))
 	f.Add(byte(1), byte(1), byte(1), byte(0), deep, []byte(`{}`), []byte(`[]`), []byte(`{}`), "x")
 	f.Fuzz(func(t *testing.T, operation, group, resource, subresource byte, object, oldObject, options, target []byte, name string) {
@@ -323,6 +332,7 @@ func FuzzNormalise(f *testing.F) {
 			return
 		}
 		checkAction(t, a)
+		checkSpelling(t, a, r, facts)
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("it took %s for %d bytes", took, len(object)+len(oldObject))
 		}
@@ -357,5 +367,53 @@ func checkAction(t *testing.T, a *Action) {
 		if !g.Path.hasPrefix(g.Field) {
 			t.Errorf("%s is not under %s", g.Path, g.Field)
 		}
+	}
+}
+
+// checkSpelling wants the same action, with the same hash, of the same objects with their keys in another order and other
+// spaces; and no change where the object stays the same.
+func checkSpelling(t *testing.T, a *Action, r Request, facts Facts) {
+	t.Helper()
+	for _, raw := range []*[]byte{&r.Object, &r.OldObject} {
+		object, err := DecodeObject(*raw)
+		if err != nil {
+			continue // an operation that does not look at it
+		}
+		*raw = backwards(object)
+	}
+	again, err := Normalise(r, facts)
+	if err != nil {
+		t.Errorf("another spelling is refused: %v", err)
+		return
+	}
+	if hasher.Hash(a) != hasher.Hash(again) {
+		t.Errorf("another spelling has another hash: %s", r.Object)
+	}
+}
+
+// backwards is an object as JSON with spaces, and its keys from the last to the first.
+func backwards(v any) []byte {
+	switch v := v.(type) {
+	case map[string]any:
+		text := []byte("{ ")
+		for i, key := range slices.Backward(slices.Sorted(maps.Keys(v))) {
+			text = append(append(text, canonicalText(key)...), " : "...)
+			text = append(text, backwards(v[key])...)
+			if i > 0 {
+				text = append(text, " , "...)
+			}
+		}
+		return append(text, '}')
+	case []any:
+		text := []byte("[ ")
+		for i, element := range v {
+			if i > 0 {
+				text = append(text, " , "...)
+			}
+			text = append(text, backwards(element)...)
+		}
+		return append(text, ']')
+	default:
+		return []byte(canonicalText(v))
 	}
 }

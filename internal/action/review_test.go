@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/reviewtest"
 )
 
 // review is a file of testdata/reviews: what a real API server sent, and what the cluster said at that moment.
@@ -83,4 +84,18 @@ func reviewNames(tb testing.TB) []string {
 		paths[i] = strings.TrimSuffix(filepath.Base(path), ".json")
 	}
 	return paths
+}
+
+// objects are those of all reviews.
+func objects(tb testing.TB) [][]byte {
+	tb.Helper()
+	var all [][]byte
+	for _, r := range reviewtest.All(tb) {
+		for _, object := range [][]byte{r.Object, r.OldObject} {
+			if object != nil {
+				all = append(all, object)
+			}
+		}
+	}
+	return all
 }
