@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"fmt"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -8,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/window"
 )
 
@@ -78,6 +80,7 @@ func Compile(p *v1alpha1.AgentActionPolicy, self Identity) *Policy {
 	c.compileTasks(spec.Child("tasks"))
 	c.compileApproval(spec)
 	c.compileGuards(spec.Child("guards"))
+	c.checkWords(spec)
 	c.finish()
 	return c.policy
 }
@@ -87,6 +90,21 @@ func (c *compiler) fail(err *field.Error) { c.policy.Errors = append(c.policy.Er
 // warn tells the author about what is probably not meant.
 func (c *compiler) warn(at *field.Path, text string) {
 	c.policy.Warnings = append(c.policy.Warnings, at.String()+": "+text)
+}
+
+// checkWords warns of characters that nobody sees in what the author tells others. Refusals show them as escapes.
+func (c *compiler) checkWords(spec *field.Path) {
+	check := func(at *field.Path, words string) {
+		if r, found := legible.Hidden(words); found {
+			c.warn(at, fmt.Sprintf("holds characters that cannot be seen, such as %U", r))
+		}
+	}
+	for i := range c.spec.Tasks {
+		check(spec.Child("tasks").Index(i).Child("description"), c.spec.Tasks[i].Description)
+	}
+	for i := range c.spec.Freezes {
+		check(spec.Child("freezes").Index(i).Child("reason"), c.spec.Freezes[i].Reason)
+	}
 }
 
 func (c *compiler) compileEnforcement(spec *field.Path) {
