@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -67,9 +68,7 @@ func TestMalformedReviews(t *testing.T) {
 			}
 			r, err := http.NewRequestWithContext(t.Context(), method, e.operator.URL+path, strings.NewReader(tc.body))
 			allowed(t, err)
-			for key, values := range tc.header {
-				r.Header[key] = values
-			}
+			maps.Copy(r.Header, tc.header)
 			if contentType != "-" {
 				r.Header.Set("Content-Type", contentType)
 			}
@@ -105,7 +104,7 @@ func slowly(ctx context.Context, t *testing.T, address string, head string, part
 	for range 60 {
 		wg.Go(func() {
 			began := time.Now()
-			conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address) //nolint:gosec // a hostile client
+			conn, err := (&tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}).DialContext(ctx, "tcp", address)
 			if err != nil {
 				return
 			}

@@ -180,7 +180,7 @@ func signedByLeaf(t *testing.T, trusted *authority) tls.Certificate {
 // ask posts a review without a decision in it.
 func ask(t *testing.T, url string, pairs []tls.Certificate) (status int, err error) {
 	t.Helper()
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: pairs}} //nolint:gosec // it is about the other side
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: pairs}}
 	defer transport.CloseIdleConnections()
 	body := strings.NewReader(`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"x"}}`)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/enforce", body)

@@ -33,7 +33,7 @@ type forger struct {
 
 func (e *environment) forger(t *testing.T) *forger {
 	t.Helper()
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a forger does not care
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &forger{environment: e, client: http.Client{Transport: transport, Timeout: 30 * time.Second}}
 }

@@ -45,7 +45,9 @@ func causes(d *policy.Decision) []metav1.StatusCause {
 	list := make([]metav1.StatusCause, len(d.Obstacles))
 	for i := range d.Obstacles {
 		o := &d.Obstacles[i]
-		list[i] = metav1.StatusCause{Type: metav1.CauseType(o.Reason), Message: legible.Escape(o.Detail), Field: legible.Escape(strings.Join(o.Fields, ","))}
+		list[i] = metav1.StatusCause{
+			Type: metav1.CauseType(o.Reason), Message: legible.Escape(o.Detail), Field: legible.Escape(strings.Join(o.Fields, ",")),
+		}
 	}
 	return list
 }

@@ -99,7 +99,7 @@ func (s *Server) serve(ctx context.Context) error {
 	}
 	server := s.server(ctx)
 	ended := make(chan error, 1)
-	go func() {
+	go func() { //nolint:gosec // it begins when that context has ended
 		<-ctx.Done()
 		s.serving.Store(false)
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout) //nolint:contextcheck // the other has ended

@@ -183,9 +183,9 @@ func FuzzChanges(f *testing.F) {
 	f.Add([]byte(`{"conditions":[{"type":"a"},{"type":"b"}]}`), []byte(`{"conditions":[{"type":"b"},{"type":"c"},{"type":"d"}]}`))
 	for _, r := range reviewtest.All(f) {
 		if r.Object != nil && r.OldObject != nil {
-			f.Add([]byte(r.OldObject), []byte(r.Object))
+			f.Add(r.OldObject, r.Object)
 			for _, mutant := range reviewtest.Mutants(f, [][]byte{r.Object}, 20) {
-				f.Add([]byte(r.Object), mutant)
+				f.Add(r.Object, mutant)
 			}
 		}
 	}

@@ -16,7 +16,9 @@ const expiryFormat = "Mon 15:04Z"
 
 // summarise says in short who asks for what, for tables. An approval that has ended shows no time at which it would.
 func summarise(spec *v1alpha1.ActionApprovalSpec, state State, expires time.Time) *v1alpha1.ApprovalSummary {
-	s := &v1alpha1.ApprovalSummary{Requester: legible.Line(naming.Short(spec.Requester.Username), maxRequester), Reasons: kindsOf(spec.Reasons)}
+	s := &v1alpha1.ApprovalSummary{
+		Requester: legible.Line(naming.Short(spec.Requester.Username), maxRequester), Reasons: kindsOf(spec.Reasons),
+	}
 	switch {
 	case spec.Action != nil:
 		asked := spec.Action

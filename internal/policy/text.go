@@ -18,7 +18,8 @@ func itoa(n int) string { return strconv.Itoa(n) }
 // kept of it, names the agent as the API server knows it, byte by byte: so it must be seen as it is.
 func illegible(who *action.Actor) string {
 	for _, part := range []struct{ what, text string }{
-		{"user name", who.Username}, {"UID", who.UID}, {"credential's ID", who.CredentialID}, {"pod's name", who.PodName}, {"pod's UID", who.PodUID},
+		{"user name", who.Username}, {"UID", who.UID}, {"credential's ID", who.CredentialID},
+		{"pod's name", who.PodName}, {"pod's UID", who.PodUID},
 	} {
 		if _, found := legible.Hidden(part.text); found {
 			return "the " + part.what + " of this agent holds characters that cannot be seen: " + legible.Line(part.text, maxItem)

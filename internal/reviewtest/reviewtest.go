@@ -116,7 +116,8 @@ func (m mutator) mutant() []byte {
 
 // awkward are values that have been trouble somewhere.
 var awkward = []any{
-	nil, "", " ", "*", "a/b", "a.b[c=d]", "\x00", "\x1b[2J", "\u202e", "\u2028next: GRANTED", "\xff", "\ufeff", "\U000e0041", "-", "system:masters",
+	nil, "", " ", "*", "a/b", "a.b[c=d]", "\x00", "\x1b[2J", "\u202e", "\u2028next: GRANTED", "\xff", "\ufeff", "\U000e0041",
+	"-", "system:masters",
 	true, 0, -1, 1.5, 1e300, json.Number("9223372036854775808"), map[string]any{}, []any{}, []any{nil}, []any{map[string]any{}},
 	map[string]any{"": nil}, []any{map[string]any{"name": "x"}, map[string]any{"name": "x"}},
 }
@@ -169,7 +170,7 @@ func (m mutator) change(v any, depth int) any {
 // garble changes bytes, whatever they mean.
 func (m mutator) garble(text []byte) []byte {
 	if len(text) == 0 {
-		return []byte{byte(m.IntN(256))}
+		return []byte{byte(m.IntN(256))} //nolint:gosec // it fits
 	}
 	i := m.IntN(len(text))
 	j := min(len(text), i+1+m.IntN(20))
@@ -179,7 +180,7 @@ func (m mutator) garble(text []byte) []byte {
 	case 1:
 		return slices.Insert(text, i, text[i:j]...)
 	case 2:
-		text[i] = byte(m.IntN(256))
+		text[i] = byte(m.IntN(256)) //nolint:gosec // it fits
 		return text
 	default:
 		return text[:i]
