@@ -295,7 +295,7 @@ func (l *laboratory) testText(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(t, l.rita, append([]string{"can-i", "-n", "lab", "--as", robot}, args...)...)
-			golden(t, "can-i/"+name, stable(got.out+got.err)+fmt.Sprintf("exit code %d\n", got.code))
+			golden(t, "can-i/"+name, masked(got.out+got.err)+fmt.Sprintf("exit code %d\n", got.code))
 		})
 	}
 	for name, columns := range map[string]uint16{"screen-80": 80, "screen-120": 120} {
@@ -327,7 +327,7 @@ var unstable = []struct {
 	{regexp.MustCompile(`20(?:2\d|3[0-8])-\d\d-\d\d \d\d:\d\d:\d\dZ`), "RECORDED"},
 }
 
-func stable(text string) string {
+func masked(text string) string {
 	for _, u := range unstable {
 		text = u.pattern.ReplaceAllString(text, u.with)
 	}
@@ -359,11 +359,11 @@ func (l *laboratory) testExplain(t *testing.T) {
 		"in-window": {"last", "--log", log, "--at", "2034-01-07T23:00:00+01:00"},
 	} {
 		got := run(t, l.rita, append([]string{"explain"}, args...)...)
-		golden(t, "explain/"+file, stable(got.out+got.err)+fmt.Sprintf("exit code %d\n", got.code))
+		golden(t, "explain/"+file, masked(got.out+got.err)+fmt.Sprintf("exit code %d\n", got.code))
 	}
 	for file, columns := range map[string]uint16{"screen-80": 80, "screen-120": 120} {
 		got := runOnScreen(t, columns, l.rita, []string{"NO_COLOR=1"}, append([]string{"explain", "last", "--log", log}, closed...)...)
-		golden(t, "explain/"+file, stable(got.out))
+		golden(t, "explain/"+file, masked(got.out))
 	}
 	l.kubectl(t, "create cm more -n lab")
 	for text, args := range map[string][]string{
