@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -44,6 +45,12 @@ func RegisterMetrics() error {
 			return err
 		}
 	}
+	// Alerts ask how much these grow. Prometheus does not see a counter grow that appears with its first count.
+	for _, reason := range []policy.Reason{policy.NotReady, policy.InternalError} {
+		for _, operation := range operations {
+			decisions.WithLabelValues(string(policy.Deny), string(reason), operation)
+		}
+	}
 	return nil
 }
 
@@ -63,12 +70,16 @@ func firstReason(d *policy.Decision) string {
 	return string(d.Obstacles[0].Reason)
 }
 
+// otherOperation stands for an operation that is none.
+const otherOperation = "Other"
+
+// operations are the values of the label.
+var operations = []string{"CREATE", "UPDATE", "DELETE", "CONNECT", otherOperation}
+
 // operationLabel keeps the label bounded whatever a review says.
 func operationLabel(v *verdict) string {
-	switch op := string(v.request.Operation); op {
-	case "CREATE", "UPDATE", "DELETE", "CONNECT":
+	if op := string(v.request.Operation); slices.Contains(operations, op) {
 		return op
-	default:
-		return "Other"
 	}
+	return otherOperation
 }

@@ -33,6 +33,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`countersign_admission_decisions_total{operation="UPDATE",outcome="Allow",reason="None"} `,
 		`countersign_admission_decisions_total{operation="UPDATE",outcome="Deny",reason="FieldOutOfScope"} `,
+		`countersign_admission_decisions_total{operation="CONNECT",outcome="Deny",reason="InternalError"} 0`,
 		`countersign_admission_decision_duration_seconds_count{outcome="Deny"} `,
 		`countersign_policies{enforcement="Enforce",state="Ready"} 1`,
 		`countersign_policy_window_state{policy="p-` + namespace + `",state="Open"} 1`,

@@ -51,3 +51,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
 {{- end -}}
 {{- end -}}
+
+{{/*
+Whether the chart is rendered for a cluster that Helm has asked what it serves, as opposed to helm template. All
+clusters serve this group, and Helm does not assume it of a cluster that it has not asked.
+*/}}
+{{- define "countersign.inCluster" -}}
+{{- if .Capabilities.APIVersions.Has "apiregistration.k8s.io/v1" }}true{{ end -}}
+{{- end -}}
