@@ -1,4 +1,4 @@
-# Everything is built from Go modules: the tools below, and the control plane for the tests by hack/controlplane.
+# Everything but the image is built from Go modules: the tools below, and the control plane for the tests by hack/controlplane.
 # Both are kept in $COUNTERSIGN_CACHE, by default a directory of the user's cache.
 
 SHELL := /usr/bin/env bash -euo pipefail
@@ -35,6 +35,8 @@ export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
 # What make generate writes; make verify wants it committed.
 GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/reference/api.md docs/kubectl
 MODULES := . hack/tools/generate hack/tools/lint
+GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/reference/api.md
+MODULES := . hack/tools/generate hack/tools/lint hack/tools/promql
 # Packages with goroutines are tested with the race detector, where there is a C compiler for it.
 RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|internal/settlement|webhooks)(/|$$)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
@@ -60,6 +62,12 @@ install: ## Install the kubectl plugin and its completion into BINDIR.
 .PHONY: krew
 krew: ## Build the archives of the plugin for all platforms, and the krew manifest with their checksums, into dist.
 	$(GO) run ./hack/tools/krew --version $(VERSION) --out dist
+
+.PHONY: image
+image: ## Build the image with buildah, without a registry, as an OCI archive in dist.
+	@command -v buildah >/dev/null || { echo 'make image needs buildah (apt-get install buildah, dnf install buildah);' \
+		'docker build . does the same with a registry.' >&2; exit 1; }
+	hack/image.sh '$(VERSION)' "$$($(GO) env GOARCH)"
 
 .PHONY: generate
 generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Generate deep copies, CRDs, the chart's CRDs, docs/reference/api.md and docs/kubectl.
