@@ -158,10 +158,7 @@ func newManager(config *rest.Config, o *options) (ctrl.Manager, error) {
 		Cache: cache.Options{
 			DefaultTransform: cache.TransformStripManagedFields(),
 			ByObject: map[client.Object]cache.ByObject{
-				&corev1.Secret{}: {
-					Namespaces: map[string]cache.Config{o.namespace: {}},
-					Field:      fields.OneTermEqualSelector("metadata.name", o.certSecret),
-				},
+				&corev1.Secret{}: secretsInCache(o),
 				&coordinationv1.Lease{}: {
 					Namespaces: map[string]cache.Config{o.namespace: {}}, Label: labels.SelectorFromSet(heartbeat.Labels),
 				},
@@ -177,6 +174,23 @@ func newManager(config *rest.Config, o *options) (ctrl.Manager, error) {
 		return nil, fmt.Errorf("making the manager: %w", err)
 	}
 	return mgr, nil
+}
+
+// secretsInCache has the cache keep the operator's Secret and the one with provided certificates. A watch can name one
+// Secret only: with two, the contents of the others in the namespace are dropped as they come.
+func secretsInCache(o *options) cache.ByObject {
+	by := cache.ByObject{Namespaces: map[string]cache.Config{o.namespace: {}}}
+	if o.providedCertSecret == "" {
+		by.Field = fields.OneTermEqualSelector("metadata.name", o.certSecret)
+		return by
+	}
+	by.Transform = func(object any) (any, error) {
+		if secret, ok := object.(*corev1.Secret); ok && secret.Name != o.certSecret && secret.Name != o.providedCertSecret {
+			secret.Data = nil
+		}
+		return object, nil
+	}
+	return by
 }
 
 // openLog opens the decision log for appending; "-" is the standard output.

@@ -143,8 +143,8 @@ func newScheme() (*runtime.Scheme, error) {
 	return scheme, nil
 }
 
-// addCertificates makes certificates in the directory or, inside of a cluster, keeps them in a Secret and copies
-// them there.
+// addCertificates makes certificates in the directory or, inside of a cluster, keeps them in a Secret, or takes them from
+// one that somebody else keeps, and copies them there.
 func (op *operator) addCertificates() error {
 	if !op.inCluster() {
 		return op.certs.Ensure(op.host())
@@ -152,19 +152,24 @@ func (op *operator) addCertificates() error {
 	if err := op.certs.Make(); err != nil {
 		return err
 	}
-	secret := client.ObjectKey{Namespace: op.namespace, Name: op.certSecret}
-	dnsName := op.service + "." + op.namespace + ".svc"
+	host := op.service + "." + op.namespace + ".svc"
+	reconciler := &controllers.CertificateReconciler{
+		Client: op.mgr.GetClient(), Secret: client.ObjectKey{Namespace: op.namespace, Name: op.certSecret},
+		Host: host, Dir: op.certs, Trust: op.trusted, Clock: op.clock,
+	}
+	if op.providedCertSecret != "" {
+		reconciler.Provided = client.ObjectKey{Namespace: op.namespace, Name: op.providedCertSecret}
+		return reconciler.SetupWithManager(op.mgr)
+	}
 	err := rotator.AddRotator(op.mgr, &rotator.CertRotator{
-		SecretKey: secret, CertDir: op.certDir, CAName: "countersign", CAOrganization: "countersign",
-		DNSName: dnsName, ExtraDNSNames: []string{dnsName + ".cluster.local"},
+		SecretKey: reconciler.Secret, CertDir: op.certDir, CAName: "countersign", CAOrganization: "countersign",
+		DNSName: host, ExtraDNSNames: []string{host + ".cluster.local"},
 		IsReady: make(chan struct{}), RequireLeaderElection: false, RestartOnSecretRefresh: false,
 	})
 	if err != nil {
 		return fmt.Errorf("adding the certificate rotator: %w", err)
 	}
-	return (&controllers.CertificateReconciler{
-		Client: op.mgr.GetClient(), Secret: secret, Dir: op.certs, Trust: op.trusted, Clock: op.clock,
-	}).SetupWithManager(op.mgr)
+	return reconciler.SetupWithManager(op.mgr)
 }
 
 // trusted has the webhook configurations follow the bundle of authorities. What is under way already is enough.
@@ -332,7 +337,7 @@ func (op *operator) addChecks(server *webhooks.Server) error {
 }
 
 func (op *operator) addMetrics() error {
-	if err := webhooks.RegisterMetrics(); err != nil {
+	if err := webhooks.RegisterMetrics(op.certs); err != nil {
 		return err
 	}
 	for _, c := range []prometheus.Collector{op.canary, op.level, op.contact, op.definitions} {

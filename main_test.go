@@ -32,16 +32,23 @@ func TestOptions(t *testing.T) {
 		wantErr  string
 		wantPort int
 	}{
-		"nowhere to be reached":    {wantErr: "either --webhook-url or --namespace must be given"},
-		"in a cluster":             {args: []string{"--namespace", "n"}, wantPort: 9443},
-		"in a cluster, a port":     {args: []string{"--namespace", "n", "--webhook-port", "8443"}, wantPort: 8443},
-		"outside":                  {args: []string{"--webhook-url", "https://127.0.0.1:19443"}, wantPort: 19443},
-		"behind a balancer":        {args: []string{"--webhook-url", "https://127.0.0.1:19443", "--webhook-port", "19444"}, wantPort: 19444},
-		"no port":                  {args: []string{"--webhook-url", "https://127.0.0.1"}, wantErr: "needs a port"},
-		"plain HTTP":               {args: []string{"--webhook-url", "http://127.0.0.1:1"}, wantErr: "must be https://HOST:PORT"},
-		"a path":                   {args: []string{"--webhook-url", "https://127.0.0.1:1/x"}, wantErr: "must be https://HOST:PORT"},
-		"too much log":             {args: []string{"--namespace", "n", "--log-level", "6"}, wantErr: "--log-level must be between 0 and 5"},
-		"ends before it is asked":  {args: []string{"--namespace", "n", "--shutdown-delay", "-1s"}, wantErr: "--shutdown-delay must not be negative"},
+		"nowhere to be reached":         {wantErr: "either --webhook-url or --namespace must be given"},
+		"in a cluster":                  {args: []string{"--namespace", "n"}, wantPort: 9443},
+		"in a cluster, a port":          {args: []string{"--namespace", "n", "--webhook-port", "8443"}, wantPort: 8443},
+		"outside":                       {args: []string{"--webhook-url", "https://127.0.0.1:19443"}, wantPort: 19443},
+		"behind a balancer":             {args: []string{"--webhook-url", "https://127.0.0.1:19443", "--webhook-port", "19444"}, wantPort: 19444},
+		"no port":                       {args: []string{"--webhook-url", "https://127.0.0.1"}, wantErr: "needs a port"},
+		"plain HTTP":                    {args: []string{"--webhook-url", "http://127.0.0.1:1"}, wantErr: "must be https://HOST:PORT"},
+		"a path":                        {args: []string{"--webhook-url", "https://127.0.0.1:1/x"}, wantErr: "must be https://HOST:PORT"},
+		"too much log":                  {args: []string{"--namespace", "n", "--log-level", "6"}, wantErr: "--log-level must be between 0 and 5"},
+		"ends before it is asked":       {args: []string{"--namespace", "n", "--shutdown-delay", "-1s"}, wantErr: "--shutdown-delay must not be negative"},
+		"certificates of somebody else": {args: []string{"--namespace", "n", "--provided-cert-secret", "theirs"}, wantPort: 9443},
+		"in the operator's own Secret": {
+			args: []string{"--namespace", "n", "--provided-cert-secret", "countersign-webhook-cert"}, wantErr: "must be another Secret",
+		},
+		"of somebody else, outside": {
+			args: []string{"--webhook-url", "https://127.0.0.1:1", "--provided-cert-secret", "theirs"}, wantErr: "has no place beside --webhook-url",
+		},
 		"an argument that is none": {args: []string{"serve"}, wantErr: "unknown command"},
 	}
 	for name, tc := range tests {

@@ -21,23 +21,25 @@ import (
 
 // options are the settings of the operator. There is no configuration file: flags only.
 type options struct {
-	kubeconfig       string
-	webhookURL       string
-	webhookPort      int
-	certDir          string
-	namespace        string
-	service          string
-	certSecret       string
-	clientCAFile     string
-	clientNames      []string
-	ownerClusterRole string
-	admissionPolicy  bool
-	canary           string
-	metricsAddress   string
-	probeAddress     string
-	leaderElect      bool
-	decisionLog      string
-	logLevel         int
+	kubeconfig  string
+	webhookURL  string
+	webhookPort int
+	certDir     string
+	namespace   string
+	service     string
+	certSecret  string
+	// providedCertSecret is empty where the operator makes its certificates itself.
+	providedCertSecret string
+	clientCAFile       string
+	clientNames        []string
+	ownerClusterRole   string
+	admissionPolicy    bool
+	canary             string
+	metricsAddress     string
+	probeAddress       string
+	leaderElect        bool
+	decisionLog        string
+	logLevel           int
 	// giveBackAfter and approvalRetention are more than zero.
 	giveBackAfter, approvalRetention time.Duration
 	// shutdownDelay is not negative.
@@ -59,7 +61,10 @@ func (o *options) bind(f *pflag.FlagSet) {
 		"namespace of the release; agents may change nothing in it ($POD_NAMESPACE)")
 	f.StringVar(&o.service, "service", "countersign-webhook", "Service at which the API server reaches the operator inside of the cluster")
 	f.StringVar(&o.certSecret, "cert-secret", "countersign-webhook-cert",
-		"Secret in which the operator keeps its certificates inside of the cluster")
+		"Secret in which the operator keeps its certificates and its hash key inside of the cluster")
+	f.StringVar(&o.providedCertSecret, "provided-cert-secret", "",
+		"Secret of the release's namespace in which somebody else keeps tls.crt, tls.key and ca.crt for the Service, instead of "+
+			"certificates that the operator makes; it is never written")
 	f.StringVar(&o.clientCAFile, "client-ca-file", "",
 		"certificates of authorities, in PEM: whoever asks for a decision needs a certificate of one of them; "+
 			"the API server must be configured to present one; empty: whoever reaches the port may ask")
@@ -95,6 +100,10 @@ func (o *options) complete() error {
 		}
 	} else if err := o.completeURL(); err != nil {
 		return err
+	}
+	if o.providedCertSecret != "" && (!o.inCluster() || o.providedCertSecret == o.certSecret) {
+		return fmt.Errorf("--provided-cert-secret must be another Secret than --cert-secret, in which the operator keeps its hash key, " +
+			"and has no place beside --webhook-url")
 	}
 	if o.certDir == "" {
 		o.certDir = filepath.Join(os.TempDir(), "countersign-"+strconv.Itoa(o.webhookPort))

@@ -8,11 +8,13 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -20,15 +22,22 @@ import (
 )
 
 // CertificateReconciler copies the certificates from their Secret into the directory that the webhook server
-// watches, and adds to the Secret the installation's hash key, and a bundle of the authority and those before it. It runs on
-// every replica. Mounting the Secret instead would delay every rotation by the kubelet's sync period.
+// watches, and adds to the operator's Secret the installation's hash key, and a bundle of the authority and those before it.
+// It runs on every replica. Mounting the Secret instead would delay every rotation by the kubelet's sync period.
+//
+// Certificates are in the operator's Secret, where the rotator makes them, or in one that somebody else writes. That one is
+// checked and never written.
 //
 // A new authority is trusted before it is used: the bundle is stored in the webhook configurations, with the authority
 // before, and only then does a replica serve what the new one has signed. Replicas need not agree on when.
 type CertificateReconciler struct {
 	Client client.Client
-	// Secret holds the certificates; the rotator fills it.
+	// Secret is the operator's own. The rotator fills it, unless certificates are provided.
 	Secret client.ObjectKey
+	// Provided is the Secret that somebody else fills with certificates for Host; its name is empty where nobody does.
+	Provided client.ObjectKey
+	// Host is the name under which the API server calls the operator.
+	Host string
 	// Dir receives the files.
 	Dir certificate.Dir
 	// Trust is told that the bundle in the directory may have changed. It must not block.
@@ -50,16 +59,17 @@ const (
 	trustPoll     = 200 * time.Millisecond
 )
 
-// Reconcile implements reconcile.Reconciler.
-func (r *CertificateReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+// Reconcile implements reconcile.Reconciler. Whichever Secret has changed, it looks at both.
+func (r *CertificateReconciler) Reconcile(ctx context.Context, _ reconcile.Request) (reconcile.Result, error) {
 	secret := &corev1.Secret{}
-	if err := r.Client.Get(ctx, req.NamespacedName, secret); err != nil {
+	if err := r.Client.Get(ctx, r.Secret, secret); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
-	if len(secret.Data[certificate.CertFile]) == 0 || len(secret.Data[certificate.CAFile]) == 0 {
-		return reconcile.Result{}, nil // the rotator's write comes back here
+	current, err := r.issued(ctx, secret)
+	if err != nil || current == nil {
+		return reconcile.Result{}, err
 	}
-	bundle, err := certificate.Bundle(secret.Data[certificate.CAFile], secret.Data[certificate.BundleFile], r.Clock.Now())
+	bundle, err := certificate.Bundle(current.authority, secret.Data[certificate.BundleFile], r.Clock.Now())
 	if err != nil {
 		return reconcile.Result{}, err
 	}
@@ -72,13 +82,43 @@ func (r *CertificateReconciler) Reconcile(ctx context.Context, req reconcile.Req
 		return reconcile.Result{}, err
 	}
 	r.Trust()
-	return r.serve(ctx, secret)
+	return r.serve(ctx, current)
+}
+
+// issued is a certificate with its key and the authority that it comes from, all in PEM.
+type issued struct{ cert, key, authority []byte }
+
+// issued finds the current certificate; nil where whoever issues it has not done so yet, whose write comes back here.
+func (r *CertificateReconciler) issued(ctx context.Context, own *corev1.Secret) (*issued, error) {
+	if r.Provided.Name == "" {
+		if len(own.Data[certificate.CertFile]) == 0 || len(own.Data[certificate.CAFile]) == 0 {
+			return nil, nil
+		}
+		return &issued{own.Data[certificate.CertFile], own.Data[certificate.KeyFile], own.Data[certificate.CAFile]}, nil
+	}
+	provided := &corev1.Secret{}
+	err := r.Client.Get(ctx, r.Provided, provided)
+	if apierrors.IsNotFound(err) {
+		log.FromContext(ctx).Info("Waiting for the Secret with the certificate", "Secret", r.Provided)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading Secret %s: %w", r.Provided, err)
+	}
+	authority, err := certificate.CheckProvided(provided.Data, r.Host, r.Clock.Now())
+	if err != nil {
+		return nil, fmt.Errorf("taking the certificate of Secret %s: %w", r.Provided, err)
+	}
+	return &issued{provided.Data[certificate.CertFile], provided.Data[certificate.KeyFile], authority}, nil
 }
 
 // complete stores the bundle, and a new hash key where there is none. Of several replicas the first one wins: the
 // others' writes conflict.
 func (r *CertificateReconciler) complete(ctx context.Context, secret *corev1.Secret, bundle []byte) error {
 	updated := secret.DeepCopy()
+	if updated.Data == nil {
+		updated.Data = map[string][]byte{}
+	}
 	updated.Data[certificate.BundleFile] = bundle
 	if len(secret.Data[certificate.HashKeyFile]) == 0 {
 		key, err := certificate.NewHashKey()
@@ -93,9 +133,9 @@ func (r *CertificateReconciler) complete(ctx context.Context, secret *corev1.Sec
 	return nil
 }
 
-// serve has the webhook server serve the certificate of the Secret, once the API server trusts its authority.
-func (r *CertificateReconciler) serve(ctx context.Context, secret *corev1.Secret) (reconcile.Result, error) {
-	cert := secret.Data[certificate.CertFile]
+// serve has the webhook server serve a certificate, once the API server trusts its authority.
+func (r *CertificateReconciler) serve(ctx context.Context, current *issued) (reconcile.Result, error) {
+	cert := current.cert
 	serving, err := r.Dir.Serving()
 	if err != nil || bytes.Equal(serving, cert) {
 		return reconcile.Result{}, err
@@ -104,7 +144,7 @@ func (r *CertificateReconciler) serve(ctx context.Context, secret *corev1.Secret
 	if !bytes.Equal(r.pending, cert) {
 		r.pending, r.since, r.trusted = cert, now, time.Time{}
 	}
-	configured, trusted, err := r.trust(ctx, secret.Data[certificate.CAFile])
+	configured, trusted, err := r.trust(ctx, current.authority)
 	switch {
 	case err != nil:
 		return reconcile.Result{}, err
@@ -121,7 +161,7 @@ func (r *CertificateReconciler) serve(ctx context.Context, secret *corev1.Secret
 		return reconcile.Result{RequeueAfter: trustPause - now.Sub(r.trusted)}, nil
 	}
 	return reconcile.Result{}, r.Dir.Write(map[string][]byte{
-		certificate.KeyFile: secret.Data[certificate.KeyFile], certificate.CertFile: cert,
+		certificate.KeyFile: current.key, certificate.CertFile: cert,
 	})
 }
 
@@ -160,10 +200,11 @@ func bundlesOf(o client.Object) [][]byte {
 	return bundles
 }
 
-// SetupWithManager watches the one Secret.
+// SetupWithManager watches the one or two Secrets.
 func (r *CertificateReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	ours := predicate.NewPredicateFuncs(func(o client.Object) bool {
-		return client.ObjectKeyFromObject(o) == r.Secret
+		key := client.ObjectKeyFromObject(o)
+		return key == r.Secret || key == r.Provided
 	})
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("certificate").

@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/countersign-dev/countersign/internal/certificate"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
@@ -38,9 +39,29 @@ var (
 	}, []string{"enforcement", "outcome"})
 )
 
+// certificateExpiry is the metric of a certificateCollector.
+var certificateExpiry = prometheus.NewDesc("countersign_webhook_certificate_expiry_timestamp_seconds",
+	"When the certificate expires that this replica serves, in seconds since 1970. Absent before there is one.", nil, nil)
+
+// certificateCollector reads the certificate when it is asked.
+type certificateCollector struct{ certs certificate.Dir }
+
+// Describe implements prometheus.Collector.
+func (c certificateCollector) Describe(descs chan<- *prometheus.Desc) { descs <- certificateExpiry }
+
+// Collect implements prometheus.Collector.
+func (c certificateCollector) Collect(out chan<- prometheus.Metric) {
+	switch at, err := c.certs.NotAfter(); {
+	case err != nil:
+		out <- prometheus.NewInvalidMetric(certificateExpiry, err)
+	case !at.IsZero():
+		out <- prometheus.MustNewConstMetric(certificateExpiry, prometheus.GaugeValue, float64(at.Unix()))
+	}
+}
+
 // RegisterMetrics adds the metrics of this package to the manager's registry. Call it once.
-func RegisterMetrics() error {
-	for _, c := range []prometheus.Collector{decisions, decisionSeconds, observations} {
+func RegisterMetrics(certs certificate.Dir) error {
+	for _, c := range []prometheus.Collector{decisions, decisionSeconds, observations, certificateCollector{certs}} {
 		if err := metrics.Registry.Register(c); err != nil {
 			return err
 		}

@@ -35,6 +35,7 @@ func TestMetrics(t *testing.T) {
 		`countersign_admission_decisions_total{operation="UPDATE",outcome="Deny",reason="FieldOutOfScope"} `,
 		`countersign_admission_decisions_total{operation="CONNECT",outcome="Deny",reason="InternalError"} 0`,
 		`countersign_admission_decision_duration_seconds_count{outcome="Deny"} `,
+		`countersign_webhook_certificate_expiry_timestamp_seconds 1.`,
 		`countersign_policies{enforcement="Enforce",state="Ready"} 1`,
 		`countersign_policy_window_state{policy="p-` + namespace + `",state="Open"} 1`,
 		`countersign_policy_window_state{policy="p-` + namespace + `",state="Frozen"} 0`,

@@ -34,6 +34,15 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "countersign.fullname" . }}-webhook-cert
 {{- end -}}
 
+{{/* The Secret in which somebody else keeps the certificate; empty where the operator makes it. */}}
+{{- define "countersign.providedCertSecret" -}}
+{{- if eq .Values.certificates.mode "cert-manager" -}}
+{{ include "countersign.fullname" . }}-provided-cert
+{{- else if eq .Values.certificates.mode "existing-secret" -}}
+{{ .Values.certificates.existingSecret }}
+{{- end -}}
+{{- end -}}
+
 {{/* The object that owns the webhook configurations: when it goes, they go. */}}
 {{- define "countersign.anchor" -}}
 {{ include "countersign.fullname" . }}-anchor
