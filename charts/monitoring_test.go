@@ -50,6 +50,15 @@ var scenarios = map[string]struct {
 	"a replica was away for a while": {series: `load 1m
     up{job="countersign-metrics",namespace="countersign-system",pod="a"} 1x40
     up{job="countersign-metrics",namespace="countersign-system",pod="b"} 1x10 0x5 1x25`},
+	"the canary passes": {series: calm + `
+    countersign_enforcement_up{pod="a"} 1x40
+    countersign_enforcement_up{pod="b"} 1x25 0x15`, want: []string{"CountersignNotEnforcing"}},
+	"the canary has passed once": {series: calm + `
+    countersign_enforcement_up{pod="b"} 1x15 0x1 1x24`},
+	"a certificate of some days": {series: calm + `
+    countersign_webhook_certificate_expiry_timestamp_seconds{pod="a"} 600000x40`, want: []string{"CountersignCertificateExpires"}},
+	"a certificate of some weeks": {series: calm + `
+    countersign_webhook_certificate_expiry_timestamp_seconds{pod="a"} 2000000x40`},
 	"the first request without an answer": {series: calm + `
     apiserver_admission_webhook_rejection_count{name="enforce.countersign.dev",error_type="calling_webhook_error"} _x28 1x12`,
 		want: []string{"CountersignNotAnswering"}},
