@@ -64,7 +64,7 @@ func newCommand(decisions io.Writer) *cobra.Command {
 	// Cobra does not wrap: without this the usage of a flag runs out of the terminal.
 	command.SetUsageTemplate(strings.ReplaceAll(command.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 100 "))
 	command.CompletionOptions.DisableDefaultCmd = true
-	command.AddCommand(newCleanup(), newSeal())
+	command.AddCommand(newCleanup(), newCheck(), newSeal())
 	return command
 }
 

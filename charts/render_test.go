@@ -103,7 +103,10 @@ func TestRendered(t *testing.T) {
 		inArgs []string
 	}{
 		"as it is": {
-			kinds:  map[string]int{"PodDisruptionBudget": 0, "NetworkPolicy": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 1, "ServiceAccount": 2, "FlowSchema": 1, "PriorityLevelConfiguration": 1},
+			kinds: map[string]int{
+				"PodDisruptionBudget": 0, "NetworkPolicy": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 2, "ServiceAccount": 3,
+				"FlowSchema": 1, "PriorityLevelConfiguration": 1,
+			},
 			image:  "countersign-dev/countersign:" + appVersion(t),
 			inArgs: []string{"--metrics-bind-address=:8080", "--leader-elect=true", "--owner-cluster-role=" + anchor, "--log-level=0", "--admission-policy=true"},
 		},
@@ -113,7 +116,7 @@ func TestRendered(t *testing.T) {
 		},
 		"nothing that can be left out": {
 			args:   []string{"--set", "metrics.enabled=false,cleanup.enabled=false,apiPriority.enabled=false,crds.install=false,serviceAccount.create=false,serviceAccount.name=mine"},
-			kinds:  map[string]int{"Service": 1, "Job": 0, "ServiceAccount": 0, "CustomResourceDefinition": 0, "FlowSchema": 0, "PriorityLevelConfiguration": 0},
+			kinds:  map[string]int{"Service": 1, "Job": 1, "ServiceAccount": 1, "CustomResourceDefinition": 0, "FlowSchema": 0, "PriorityLevelConfiguration": 0},
 			inArgs: []string{"--metrics-bind-address=0"},
 		},
 		"a tag": {args: []string{"--set", "image.tag=v9,image.repository=example.test/x"}, image: "example.test/x:v9"},
