@@ -27,7 +27,7 @@ import (
 
 // monitored are the values with everything for Prometheus and Grafana.
 var monitored = []string{
-	"--set", "replicas=2,metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true",
+	"--set", "metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true,metrics.dashboard.enabled=true",
 	"--set", "metrics.serviceMonitor.interval=30s,metrics.serviceMonitor.scrapeTimeout=10s,metrics.serviceMonitor.labels.release=p",
 	"--set", "metrics.prometheusRule.labels.release=p,metrics.dashboard.annotations.grafana_folder=Security",
 }

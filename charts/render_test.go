@@ -59,13 +59,24 @@ func TestRefusedValues(t *testing.T) {
 		"namespace default":              {namespace: "default", want: "needs a namespace of its own"},
 		"no replicas":                    {args: []string{"--set", "replicas=0"}, want: "replicas must be 1 or more"},
 		"replicas without election":      {args: []string{"--set", "replicas=2,leaderElection.enabled=false"}, want: "leaderElection.enabled must be true"},
-		"nobody's account":               {args: []string{"--set", "serviceAccount.create=false"}, want: "serviceAccount.name must be given"},
-		"a monitor without metrics":      {args: []string{"--set", "metrics.enabled=false,metrics.serviceMonitor.enabled=true"}, want: "needs metrics.enabled"},
-		"alerts without metrics":         {args: []string{"--set", "metrics.enabled=false,metrics.prometheusRule.enabled=true"}, want: "needs metrics.enabled"},
-		"an interval without a unit":     {args: []string{"--set", "metrics.serviceMonitor.interval=x"}, want: "serviceMonitor/interval"},
-		"certificates of nobody known":   {args: []string{"--set", "certificates.mode=vault"}, want: "certificates/mode"},
-		"a Secret without a name":        {args: []string{"--set", "certificates.mode=existing-secret"}, want: "existingSecret must be given"},
-		"a Secret that nobody reads":     {args: []string{"--set", "certificates.existingSecret=x"}, want: "the mode is self-managed"},
+		"a budget that lets all go":      {args: []string{"--set", "podDisruptionBudget.maxUnavailable=2"}, want: "must be less than replicas"},
+		"pods that nothing finds": {
+			args: []string{"--set-json", `podLabels={"app.kubernetes.io/name":"x"}`}, want: "podLabels must not hold app.kubernetes.io/name",
+		},
+		"root":         {args: []string{"--set", "podSecurityContext.runAsUser=0"}, want: "needs no rights on its node"},
+		"privileged":   {args: []string{"--set", "securityContext.privileged=true"}, want: "needs no rights on its node"},
+		"no retention": {args: []string{"--set", "approvals.retention=0s"}, want: "approvals/retention"},
+		"no duration":  {args: []string{"--set", "approvals.retention="}, want: "approvals/retention"},
+		"no definitions in a cluster without": {
+			args: []string{"--api-versions", "apiregistration.k8s.io/v1", "--set", "crds.install=false"}, want: "the operator could not start",
+		},
+		"nobody's account":             {args: []string{"--set", "serviceAccount.create=false"}, want: "serviceAccount.name must be given"},
+		"a monitor without metrics":    {args: []string{"--set", "metrics.enabled=false,metrics.serviceMonitor.enabled=true"}, want: "needs metrics.enabled"},
+		"alerts without metrics":       {args: []string{"--set", "metrics.enabled=false,metrics.prometheusRule.enabled=true"}, want: "needs metrics.enabled"},
+		"an interval without a unit":   {args: []string{"--set", "metrics.serviceMonitor.interval=x"}, want: "serviceMonitor/interval"},
+		"certificates of nobody known": {args: []string{"--set", "certificates.mode=vault"}, want: "certificates/mode"},
+		"a Secret without a name":      {args: []string{"--set", "certificates.mode=existing-secret"}, want: "existingSecret must be given"},
+		"a Secret that nobody reads":   {args: []string{"--set", "certificates.existingSecret=x"}, want: "the mode is self-managed"},
 		"the operator's own Secret": {
 			args: []string{"--set", "certificates.mode=existing-secret,certificates.existingSecret=" + certSecret}, want: "must be another Secret",
 		},
@@ -104,12 +115,13 @@ func TestRendered(t *testing.T) {
 	}{
 		"as it is": {
 			kinds: map[string]int{
-				"PodDisruptionBudget": 0, "NetworkPolicy": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 2, "ServiceAccount": 3,
+				"PodDisruptionBudget": 1, "NetworkPolicy": 0, "CustomResourceDefinition": 3, "Service": 2, "Job": 2, "ServiceAccount": 3,
 				"FlowSchema": 1, "PriorityLevelConfiguration": 1,
 			},
 			image:  "countersign-dev/countersign:" + appVersion(t),
 			inArgs: []string{"--metrics-bind-address=:8080", "--leader-elect=true", "--owner-cluster-role=" + anchor, "--log-level=0", "--admission-policy=true"},
 		},
+		"one replica": {args: []string{"--set", "replicas=1"}, kinds: map[string]int{"PodDisruptionBudget": 0}},
 		"several replicas": {
 			args:  []string{"--set", "replicas=3,podDisruptionBudget.maxUnavailable=50%"},
 			kinds: map[string]int{"PodDisruptionBudget": 1},
