@@ -55,6 +55,11 @@ var scenarios = map[string]struct {
     countersign_enforcement_up{pod="b"} 1x25 0x15`, want: []string{"CountersignNotEnforcing"}},
 	"the canary has passed once": {series: calm + `
     countersign_enforcement_up{pod="b"} 1x15 0x1 1x24`},
+	"a clock that is behind": {series: calm + `
+    countersign_clock_skew_seconds{pod="a"} 0x40
+    countersign_clock_skew_seconds{pod="b"} -12x40`, want: []string{"CountersignClockSkew"}},
+	"clocks as they are": {series: calm + `
+    countersign_clock_skew_seconds{pod="a"} 0.7x40`},
 	"a certificate of some days": {series: calm + `
     countersign_webhook_certificate_expiry_timestamp_seconds{pod="a"} 600000x40`, want: []string{"CountersignCertificateExpires"}},
 	"a certificate of some weeks": {series: calm + `
