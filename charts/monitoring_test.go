@@ -89,9 +89,17 @@ var scenarios = map[string]struct {
     countersign_admission_decision_duration_seconds_bucket{le="1"} 0+1x40
     countersign_admission_decision_duration_seconds_bucket{le="3"} 0+10x40
     countersign_admission_decision_duration_seconds_bucket{le="+Inf"} 0+10x40`, want: []string{"CountersignSlow"}},
-	"contested": {series: calm + `
-    countersign_webhook_configuration_writes_total{configuration="countersign-actions"} 0+6x40`,
-		want: []string{"CountersignConfigurationContested"}},
+	"somebody else writes": {series: calm + `
+    countersign_webhook_configuration_repairs_total{configuration="countersign-actions"} 0x25 1x15`,
+		want: []string{"CountersignConfigurationChanged"}},
+	"somebody else wrote, long ago": {series: calm + `
+    countersign_webhook_configuration_repairs_total{configuration="countersign-actions"} 0x5 1x35`},
+	"a definition is changed": {series: calm + `
+    countersign_definition_intact{name="actionapprovals.countersign.dev"} 1x20 0x20`,
+		want: []string{"CountersignDefinitionsChanged"}},
+	"cut off": {series: calm + `
+    countersign_admission_decisions_total{outcome="Deny",reason="Disconnected",operation="UPDATE"} 0x25 3x15`,
+		want: []string{"CountersignFailing"}},
 }
 
 const calm = `load 1m

@@ -67,7 +67,7 @@ func RegisterMetrics(certs certificate.Dir) error {
 		}
 	}
 	// Alerts ask how much these grow. Prometheus does not see a counter grow that appears with its first count.
-	for _, reason := range []policy.Reason{policy.NotReady, policy.InternalError} {
+	for _, reason := range []policy.Reason{policy.NotReady, policy.Disconnected, policy.InternalError} {
 		for _, operation := range operations {
 			decisions.WithLabelValues(string(policy.Deny), string(reason), operation)
 		}
