@@ -132,7 +132,7 @@ test: controlplane ## Run all tests, on a real control plane.
 fuzz: ## Run every fuzz target for FUZZTIME; make test runs their seeds, and mutants of these.
 	@{ grep -rEo '^func Fuzz[A-Za-z0-9_]+' --include='*_test.go' . || true; } | sort | while IFS=: read -r file target; do \
 		echo "$$file $${target#func }"; \
-		$(GO) test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) "$$(dirname "$$file")"; done
+		$(GO) test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$(dirname "$$file")"; done
 
 .PHONY: bench
 bench: ## Run the benchmarks that BENCH matches.

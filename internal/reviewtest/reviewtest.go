@@ -4,6 +4,7 @@ package reviewtest
 
 import (
 	"encoding/json"
+	"flag"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -72,9 +73,13 @@ func unlessNull(raw json.RawMessage) []byte {
 }
 
 // Mutants are so many changes of texts, most of them JSON: half of them the same at every run, and half of a seed that is
-// printed, and taken from MUTATION_SEED to repeat a run.
+// printed, and taken from MUTATION_SEED to repeat a run. There are none while the go command fuzzes: it makes its own, and
+// would spend its time on these first.
 func Mutants(tb testing.TB, texts [][]byte, count int) [][]byte {
 	tb.Helper()
+	if fuzzing := flag.Lookup("test.fuzz"); fuzzing != nil && fuzzing.Value.String() != "" {
+		return nil
+	}
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("MUTATION_SEED"); text != "" {
 		var err error
