@@ -89,11 +89,17 @@ var scenarios = map[string]struct {
     countersign_admission_decision_duration_seconds_bucket{le="1"} 0+1x40
     countersign_admission_decision_duration_seconds_bucket{le="3"} 0+10x40
     countersign_admission_decision_duration_seconds_bucket{le="+Inf"} 0+10x40`, want: []string{"CountersignSlow"}},
-	"somebody else writes": {series: calm + `
-    countersign_webhook_configuration_repairs_total{configuration="countersign-actions"} 0x25 1x15`,
+	"somebody else writes, for the first time": {series: calm + `
+    countersign_admission_drift_total{kind="ValidatingWebhookConfiguration",name="countersign-actions"} _x25 1x15`,
 		want: []string{"CountersignConfigurationChanged"}},
 	"somebody else wrote, long ago": {series: calm + `
-    countersign_webhook_configuration_repairs_total{configuration="countersign-actions"} 0x5 1x35`},
+    countersign_admission_drift_total{kind="ValidatingWebhookConfiguration",name="countersign-actions"} _x5 1x35`},
+	"the admission policy is gone": {series: calm + `
+    countersign_protection_level{pod="a"} 2x40
+    countersign_protection_level{pod="b"} 2x40`, want: []string{"CountersignProtectionLow"}},
+	"one replica does not know the level": {series: calm + `
+    countersign_protection_level{pod="a"} 0x40
+    countersign_protection_level{pod="b"} 3x40`},
 	"a definition is changed": {series: calm + `
     countersign_definition_intact{name="actionapprovals.countersign.dev"} 1x20 0x20`,
 		want: []string{"CountersignDefinitionsChanged"}},
@@ -198,10 +204,7 @@ func TestMonitoredMetrics(t *testing.T) {
 	operator := startOperator(t, "--webhook-url=https://127.0.0.1:"+port, "--webhook-port="+port)
 	govern(t, a)
 	observed := observe(t, a)
-	served, err := get(t.Context(), "http://"+operator.metrics+"/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	served := driftedMetrics(t, a, operator)
 	operator.stop()
 	if err := write(t.Context(), agent); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
 		t.Errorf("without the operator the agent gets %v", err)
@@ -223,6 +226,30 @@ func TestMonitoredMetrics(t *testing.T) {
 			}
 		}
 	}
+}
+
+// driftedMetrics changes a configuration as somebody else would, and gives the metrics of the operator that has noticed.
+func driftedMetrics(t *testing.T, a *connection, operator *process) string {
+	t.Helper()
+	stored, err := configuration(t.Context(), a, policiesConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	without := stored.DeepCopy()
+	without.OwnerReferences = nil
+	if err := a.Patch(t.Context(), without, client.MergeFrom(stored)); err != nil {
+		t.Fatal(err)
+	}
+	var served string
+	eventually(t, "the operator to count the change", func(ctx context.Context) error {
+		var err error
+		served, err = get(ctx, "http://"+operator.metrics+"/metrics")
+		if err == nil && !strings.Contains(served, "\ncountersign_admission_drift_total{") {
+			err = errors.New("it does not")
+		}
+		return err
+	})
+	return served
 }
 
 // observe makes a second agent, which an Audit policy names, and waits until the operator observes it.

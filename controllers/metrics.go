@@ -46,10 +46,6 @@ func RegisterMetrics(r *registry.Registry, c clock.PassiveClock) error {
 			return fmt.Errorf("registering metrics: %w", err)
 		}
 	}
-	// Alerts ask how much it grows. Prometheus does not see a counter grow that appears with its first count.
-	for _, name := range []string{ActionsConfiguration, PoliciesConfiguration, ApprovalsConfiguration} {
-		configurationRepairs.WithLabelValues(name)
-	}
 	return nil
 }
 
