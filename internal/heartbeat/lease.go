@@ -42,6 +42,9 @@ type Lease struct {
 	// Tell gives the annotations.
 	Tell func() map[string]string
 
+	// version is that of the Lease as it was written last. Only Beat uses it, which is not called twice at once.
+	version string
+
 	// mu guards told, the annotations of the last beat.
 	mu   sync.Mutex
 	told map[string]string
@@ -60,21 +63,39 @@ func (l *Lease) Beat(ctx context.Context) error {
 	return nil
 }
 
-// store updates without having read: nobody else writes this Lease.
+// store creates the Lease, or updates the version that it wrote before: the API server updates no Lease of which it is not
+// told the version. Where that is not what is stored, because somebody deleted it or the answer to a write was lost, it
+// looks, and tries once more.
 func (l *Lease) store(ctx context.Context, annotations map[string]string) error {
 	lease := &coordinationv1.Lease{
-		ObjectMeta: metav1.ObjectMeta{Namespace: l.Key.Namespace, Name: l.Key.Name, Labels: Labels, Annotations: annotations},
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: l.Key.Namespace, Name: l.Key.Name, ResourceVersion: l.version, Labels: Labels, Annotations: annotations,
+		},
 		Spec: coordinationv1.LeaseSpec{
 			HolderIdentity: &l.Key.Name, LeaseDurationSeconds: ptr.To(int32(Limit / time.Second)),
 			RenewTime: &metav1.MicroTime{Time: l.Clock.Now()},
 		},
 	}
-	err := l.Client.Update(ctx, lease)
-	if apierrors.IsNotFound(err) {
-		lease.ResourceVersion = ""
-		return l.Client.Create(ctx, lease)
+	err := l.write(ctx, lease)
+	if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsAlreadyExists(err) {
+		stored := &coordinationv1.Lease{}
+		if err := l.Client.Get(ctx, l.Key, stored); client.IgnoreNotFound(err) != nil {
+			return err
+		}
+		lease.ResourceVersion = stored.ResourceVersion
+		err = l.write(ctx, lease)
+	}
+	if err == nil {
+		l.version = lease.ResourceVersion
 	}
 	return err
+}
+
+func (l *Lease) write(ctx context.Context, lease *coordinationv1.Lease) error {
+	if lease.ResourceVersion == "" {
+		return l.Client.Create(ctx, lease)
+	}
+	return l.Client.Update(ctx, lease)
 }
 
 // Changed implements Beater.
