@@ -24,7 +24,7 @@ const (
 // ask for.
 func (r *WebhookConfigurationReconciler) settle(o client.Object) {
 	if r.settled == nil {
-		r.settled = map[string]client.Object{}
+		r.settled, r.told = map[string]client.Object{}, map[string]string{}
 	}
 	r.settled[describe(o)] = o
 }
@@ -42,14 +42,16 @@ func (r *WebhookConfigurationReconciler) alarm(ctx context.Context, desired clie
 	}
 	what := "changed"
 	err := r.Live.Get(ctx, client.ObjectKeyFromObject(desired), live)
+	found := string(live.GetUID()) + "/" + live.GetResourceVersion()
 	switch {
 	case apierrors.IsNotFound(err):
-		what = "deleted"
+		what, found = "deleted", "no more "+string(last.GetUID())
 	case err != nil:
 		return fmt.Errorf("reading %s: %w", describe(desired), err)
-	case sameConfiguration(live, last):
+	case sameConfiguration(live, last), r.told[describe(desired)] == found:
 		return nil
 	}
+	r.told[describe(desired)] = found
 	configurationDrift.WithLabelValues(kindOf(desired), desired.GetName()).Inc()
 	ctrl.LoggerFrom(ctx).Error(nil, "Somebody has "+what+" the "+describe(desired)+": it is being repaired", "managedFields", managersOf(live))
 	if r.Recorder != nil {

@@ -62,6 +62,8 @@ type WebhookConfigurationReconciler struct {
 	deliveries deliveries
 	// settled is how this process has left the objects, by description. There is one worker.
 	settled map[string]client.Object
+	// told is what was found last that others had done, by description: a repair that is tried again is told of once.
+	told map[string]string
 }
 
 // LevelAnnotation is on the configuration PoliciesConfiguration: the level of protection when the operator last looked.

@@ -98,13 +98,17 @@ func TestLinks(t *testing.T) {
 var (
 	heading   = regexp.MustCompile(`(?m)^#+ (.+)$`)
 	notAnchor = regexp.MustCompile("[^a-z0-9 _-]")
+	place     = regexp.MustCompile(`<a id="([a-z-]+)"></a>`)
 )
 
-// anchors are the headings of a document in the form in which code hosts link to them.
+// anchors are the headings of a document in the form in which code hosts link to them, and the places that it names.
 func anchors(text string) map[string]bool {
 	set := map[string]bool{}
 	for _, found := range heading.FindAllStringSubmatch(text, -1) {
 		set[strings.ReplaceAll(notAnchor.ReplaceAllString(strings.ToLower(found[1]), ""), " ", "-")] = true
+	}
+	for _, found := range place.FindAllStringSubmatch(text, -1) {
+		set[found[1]] = true
 	}
 	return set
 }

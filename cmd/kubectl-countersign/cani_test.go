@@ -309,7 +309,7 @@ func (l *laboratory) testText(t *testing.T) {
 func (l *laboratory) testWindows(t *testing.T) {
 	got := run(t, l.rita, "windows", "laboratory", "--from", "2034-01-06T12:00:00+01:00", "--next", "3d")
 	golden(t, "windows/cluster", got.out+got.err)
-	if got := run(t, l.nora, "windows"); got.code != 1 || !strings.Contains(got.err, `cannot list resource "agentactionpolicies"`) {
+	if got := run(t, l.nora, "windows"); got.code != 1 || !strings.Contains(got.err, "nora may not list agentactionpolicies") {
 		t.Errorf("without rights it ends with %d: %s", got.code, got.out+got.err)
 	}
 }
@@ -392,7 +392,7 @@ func (l *laboratory) testNoAnswer(t *testing.T) {
 		args       []string
 		want       string
 	}{
-		"no rights":      {l.nora, []string{"delete", "deploy/web"}, `cannot list resource "agentactionpolicies"`},
+		"no rights":      {l.nora, []string{"delete", "deploy/web"}, "nora may not list agentactionpolicies"},
 		"no server":      {nowhere, []string{"delete", "deploy/web"}, "cannot reach the API server at https://127.0.0.1:1"},
 		"no object":      {l.rita, []string{"delete", "deploy/none"}, `deployments.apps "none" not found`},
 		"no kind":        {l.rita, []string{"delete", "shard/one"}, `the cluster has no resource "shard"`},

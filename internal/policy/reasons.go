@@ -5,7 +5,7 @@ func AllReasons() []Reason {
 	return []Reason{
 		ChangeWindowClosed, FreezeActive, ActionOutOfScope, NamespaceOutOfScope, ObjectOutOfScope, FieldOutOfScope,
 		ServiceAccountOutOfScope, ApprovalUnusable, BudgetExceeded, ApprovalRequired, GuardViolated, GuardFailed,
-		HistoryUnknown, ReservedAction, PolicyInvalid, NotReady, VersionNotPreferred, RequestUnreadable, TargetUnknown,
-		InternalError,
+		HistoryUnknown, ReservedAction, PolicyInvalid, NotReady, Disconnected, DefinitionsChanged, VersionNotPreferred,
+		RequestUnreadable, TargetUnknown, InternalError,
 	}
 }

@@ -45,7 +45,9 @@ func (p *Policy) Timing() Timing {
 	}
 	for i := range p.timing.freezes {
 		f := &p.timing.freezes[i]
-		t.Freezes = append(t.Freezes, FreezeTiming{Schedule: f.calendar.Frozen[0], Reason: legible.Line(f.reason, maxDetail), WhenActive: f.verdict})
+		t.Freezes = append(t.Freezes, FreezeTiming{
+			Schedule: f.calendar.Frozen[0], Reason: legible.Line(f.reason, maxDetail), WhenActive: f.verdict,
+		})
 	}
 	for _, task := range p.tasks {
 		if task.gate != nil {
