@@ -141,6 +141,10 @@ func (l *laboratory) govern(t *testing.T) {
 		if err := l.admin.Delete(context.Background(), p); client.IgnoreNotFound(err) != nil {
 			t.Errorf("deleting the policy: %v", err)
 		}
+		// Other tests list what is in all namespaces.
+		if err := l.admin.DeleteAllOf(context.Background(), &v1alpha1.ActionApproval{}, client.InNamespace("lab")); err != nil {
+			t.Errorf("deleting the approvals: %v", err)
+		}
 	})
 	operatortest.Eventually(t, "the agent is governed", func(context.Context) error {
 		if refusal := l.kubectl(t, "create configmap probe -n lab --dry-run=server"); refusal.facts["decision"] != "RequireApproval" {
@@ -369,7 +373,7 @@ func (l *laboratory) testExplain(t *testing.T) {
 	for text, args := range map[string][]string{
 		"the object that was to be created is not recorded": {"last", "-n", "lab"},
 		"error: there is no approval in namespace default":  {"last", "-n", "default"},
-		"error: reading approval lab/none":                  {"none", "-n", "lab"},
+		"error: there is no approval none":                  {"none", "-n", "lab"},
 		"error: the log holds no such decision":             {"none", "--log", log},
 		"error: open none.log: no such file or directory":   {"last", "--log", "none.log"},
 		`"outcome": "RequireApproval"`:                      {name, "-n", "lab", "-o", "json"},
