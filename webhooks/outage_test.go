@@ -68,7 +68,7 @@ func TestNotReady(t *testing.T) {
 	if response.Allowed || response.Result.Code != http.StatusForbidden {
 		t.Fatalf("the answer is %+v", response)
 	}
-	want := "ci/bot?[31m? may not create pods\n  - Countersign has not read its policies yet\n" +
+	want := "ci/bot\\u001b[31m\\u202e may not create pods\n  - Countersign has not read its policies yet\n" +
 		"next: REPEAT the same request later; if it goes on, the operators of Countersign must look at it\n" +
 		"[countersign decision=Deny reasons=NotReady]"
 	if response.Result.Message != want {
