@@ -91,3 +91,34 @@ func TestStanding(t *testing.T) {
 		}
 	}
 }
+
+// TestNewsAfterStanding has somebody ask after the policies have changed and before the Lease follows, while nobody looked
+// in between: they are told as soon as nothing is in the way any more.
+func TestNewsAfterStanding(t *testing.T) {
+	own := "old"
+	r := &Replicas{Clock: clocktesting.NewFakeClock(noon), Own: func() string { return own }}
+	told := 0
+	r.OnChange(func() { told++ })
+	look := func(version int, policies string) int {
+		t.Helper()
+		r.take([]coordinationv1.Lease{{
+			ObjectMeta: metav1.ObjectMeta{Name: "a", ResourceVersion: fmt.Sprint(version), Annotations: map[string]string{PoliciesAnnotation: policies}},
+		}})
+		before := told
+		for _, f := range r.news() {
+			f()
+		}
+		return told - before
+	}
+	look(1, "old")
+	own = "new"
+	if s := r.Standing(own); len(s.Lagging) != 1 {
+		t.Fatalf("nobody lags: %+v", s)
+	}
+	if got := look(2, "new"); got != 1 {
+		t.Errorf("whoever was told that a replica lags is told %d times that it follows", got)
+	}
+	if got := look(3, "new"); got != 0 {
+		t.Errorf("they are told %d times that nothing has changed", got)
+	}
+}

@@ -52,7 +52,8 @@ type Replicas struct {
 	mu        sync.Mutex
 	seen      map[string]*replica
 	lagging   time.Time // since when some replica lags; zero: none does
-	last      string    // what Standing said when listeners were called last
+	last      string    // how the others stood when that was looked at last
+	owed      bool      // since listeners were called last, somebody was told that something is in the way
 	listeners []func()
 }
 
@@ -129,17 +130,25 @@ func (r *Replicas) follow(ctx context.Context) error {
 			return fmt.Errorf("deleting the lease of a replica that is gone: %w", err)
 		}
 	}
-	r.mu.Lock()
-	before := r.last
-	r.last = fmt.Sprint(r.standing(r.Own()))
-	changed, listeners := r.last != before, r.listeners
-	r.mu.Unlock()
-	if changed {
-		for _, f := range listeners {
-			f()
-		}
+	for _, f := range r.news() {
+		f()
 	}
 	return nil
+}
+
+// news are the listeners who would learn something. That how the others stand is as it was when that was looked at last does
+// not say so: who asked in between, after the policies had changed and before the Leases followed, was told something else.
+func (r *Replicas) news() []func() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.standing(r.Own())
+	before, owed := r.last, r.owed && s.clear()
+	r.last = fmt.Sprint(s)
+	if r.last == before && !owed {
+		return nil
+	}
+	r.owed = false
+	return r.listeners
 }
 
 // take notes when each Lease was seen to change, by the clock of this process, and returns those to be removed.
@@ -177,8 +186,13 @@ func (r *Replicas) take(leases []coordinationv1.Lease) []*coordinationv1.Lease {
 func (r *Replicas) Standing(policies string) Standing {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.standing(policies)
+	s := r.standing(policies)
+	r.owed = r.owed || !s.clear()
+	return s
 }
+
+// clear says that nothing is in the way.
+func (s *Standing) clear() bool { return len(s.Lagging)+len(s.Blind) == 0 }
 
 func (r *Replicas) standing(policies string) Standing {
 	s := Standing{Lagging: r.lag(policies)}
