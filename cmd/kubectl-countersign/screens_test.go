@@ -172,19 +172,20 @@ func ended(i int) *v1alpha1.ActionApproval {
 // lockedBuffer is written by a process and read by a test.
 type lockedBuffer struct {
 	mu sync.Mutex
-	bytes.Buffer
+	// text is no embedded field: its other methods would be found, and do not lock.
+	text bytes.Buffer
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
+	return b.text.Write(p)
 }
 
 func (b *lockedBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Buffer.String()
+	return b.text.String()
 }
 
 func (b *lockedBuffer) expect(t *testing.T, text string) {

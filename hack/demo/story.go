@@ -32,7 +32,7 @@ func installing(o *operator) act {
 			run: o.line() + " &", do: o.start, want: passing()},
 		{who: theOperator, title: "What the chart's RBAC does not give to it, it cannot do.",
 			run: "kubectl auth whoami", want: passing("system:serviceaccount:" + namespace + ":countersign")},
-		{who: admin, title: "Without a policy nothing is sent to it but what its own canary does.", patient: true,
+		{who: admin, title: "Without a policy nothing but its own canary is sent to it.", patient: true,
 			run:  "kubectl get validatingwebhookconfigurations",
 			want: passing("countersign-actions    1", "countersign-policies   3")},
 	}}
