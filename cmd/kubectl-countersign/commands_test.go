@@ -280,7 +280,8 @@ func testRights(t *testing.T, s *shop) {
 	s.shows(t, "rights/show", "carl", "show", web.Name)
 	// Two webhooks refuse it, and the API server gives the answer of either.
 	own := s.as(t, "deploy-bot", "approve", web.Name, "--yes")
-	if own.code != 1 || !strings.Contains(own.err, "only people decide") && !strings.Contains(own.err, "no agent may change Countersign's own objects") {
+	if own.code != 1 ||
+		!strings.Contains(own.err, "only people decide") && !strings.Contains(own.err, "no agent may change Countersign's own objects") {
 		t.Errorf("the requester approves, which ends with %d and says %s", own.code, own.out+own.err)
 	}
 	s.shows(t, "rights/watch", "carl", "watch")
