@@ -123,7 +123,7 @@ test: controlplane ## Run all tests, on a real control plane.
 	@packages=$$($(GO) list ./...); failed=0; \
 	$(GO) test -count=1 -timeout 20m $$(grep -vE '$(RACE_PACKAGES)' <<<"$$packages") || failed=1; \
 	concurrent=$$(grep -E '$(RACE_PACKAGES)' <<<"$$packages" || true); \
-	test -z "$$concurrent" || $(GO) test -count=1 -timeout 20m $(RACE) $$concurrent || failed=1; \
+	test -z "$$concurrent" || $(GO) test -count=1 -timeout 40m $(RACE) $$concurrent || failed=1; \
 	exit $$failed
 
 .PHONY: fuzz
