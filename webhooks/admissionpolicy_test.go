@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +17,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/internal/operatortest"
@@ -179,7 +181,14 @@ func TestLevelIsLowered(t *testing.T) {
 	orphan := metav1.DeletePropagationOrphan
 	allowed(t, f.environment.admin.Delete(t.Context(), anchor, &client.DeleteOptions{PropagationPolicy: &orphan}))
 	allowed(t, f.agent.Delete(t.Context(), binding.DeepCopy()))
-	f.wantMetrics(t, metrics, "countersign_protection_level 2")
+	// Where the API server takes the change up late it is found when the level is next looked at, a minute later.
+	err := wait.PollUntilContextTimeout(t.Context(), time.Second, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
+		text, err := scrape(ctx, metrics)
+		return strings.Contains(text, "\ncountersign_protection_level 2\n"), err
+	})
+	if err != nil {
+		t.Fatalf("the level is not lower: %v", err)
+	}
 	f.wantEvent(t, "ValidatingWebhookConfiguration", "ProtectionLevelLowered")
 	if log := f.operator.LogText(t); !strings.Contains(log, "The level of protection is lower than before") {
 		t.Errorf("the log does not say so:\n%s", log)
