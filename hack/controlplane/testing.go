@@ -31,7 +31,11 @@ func Main(m *testing.M, opts Options) {
 	go func() {
 		select {
 		case <-ctx.Done():
-			os.Exit(stopShared(1))
+			select {
+			case <-finished: // the context ends then as well
+			default:
+				os.Exit(stopShared(1))
+			}
 		case <-finished:
 		}
 	}()
