@@ -12,7 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
-	"github.com/countersign-dev/countersign/hack/controlplane"
 )
 
 // leaseTime is the 15 s after which a Lease that is not renewed may be taken, attempts every two and a half at most, as
@@ -20,19 +19,11 @@ import (
 const leaseTime = 20 * time.Second
 
 func playLeader(ctx context.Context, b *bench) error {
-	s, err := b.newStage(ctx, controlplane.Options{})
+	s, l, err := b.underAgentLoad(ctx, 3, "replicas=3")
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if err := errors.Join(s.install(ctx, "replicas=3"), s.govern(ctx, 3)); err != nil {
-		return err
-	}
-	before := time.Now()
-	l, err := s.agentLoad(ctx)
-	if err != nil {
-		return err
-	}
 	elected, err := s.elected()
 	if err != nil {
 		return err
@@ -71,11 +62,11 @@ func playLeader(ctx context.Context, b *bench) error {
 		return err
 	}
 	l.end()
-	reportLeader(b.report, l, before, began, taken, done)
+	reportLeader(b.report, l, began, taken, done)
 	return nil
 }
 
-func reportLeader(r *report, l *agentLoad, before, began time.Time, taken, done time.Duration) {
+func reportLeader(r *report, l *agentLoad, began time.Time, taken, done time.Duration) {
 	// Until the balancer has heard of the death, one new connection in three goes to a closed port, as with a Service.
 	heard := began.Add(readinessPeriod + 500*time.Millisecond)
 	first, rest, person := l.agent.between(began, heard), l.agent.between(heard, time.Now()), l.person.between(began, time.Now())
@@ -85,7 +76,7 @@ func reportLeader(r *report, l *agentLoad, before, began time.Time, taken, done 
 	r.claim(taken > 0 && taken <= leaseTime, "another is elected within 20 s: its Lease is good for 15 s", "after %s", ms(taken))
 	r.claim(done > 0 && done <= leaseTime+5*time.Second, "what waits for the elected one is done within 5 s more", "after %s", ms(done))
 	r.figure("refused in the first 2.5 s: sent to the dead one", "%d of %d", len(first.failures), first.n())
-	r.figure("the agent, before", "%s", spread([]series{l.agent.between(before, began)}))
+	r.figure("the agent, before", "%s", spread([]series{l.agent.between(time.Time{}, began)}))
 	r.figure("the agent, afterwards", "%s", spread([]series{rest}))
 }
 

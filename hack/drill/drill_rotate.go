@@ -12,8 +12,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/countersign-dev/countersign/hack/controlplane"
 )
 
 const certSecret = "countersign-webhook-cert"
@@ -21,19 +19,11 @@ const certSecret = "countersign-webhook-cert"
 // playRotate has the operator make a new authority and certificate, again and again: taking the authority out of the
 // Secret is what its documents say to do when a key may be known to others.
 func playRotate(ctx context.Context, b *bench) error {
-	s, err := b.newStage(ctx, controlplane.Options{})
+	s, l, err := b.underAgentLoad(ctx, 3, "replicas=3")
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if err := errors.Join(s.install(ctx, "replicas=3"), s.govern(ctx, 3)); err != nil {
-		return err
-	}
-	before := time.Now()
-	l, err := s.agentLoad(ctx)
-	if err != nil {
-		return err
-	}
 	worker, err := s.agent(ctx, "worker")
 	if err != nil {
 		return err
@@ -65,7 +55,7 @@ func playRotate(ctx context.Context, b *bench) error {
 	r := b.report
 	r.settingf("three replicas, authority and certificate replaced %d times; %d writes of an agent, %d of a person meanwhile",
 		rotated, l.agent.between(began, time.Now()).n(), l.person.between(began, time.Now()).n())
-	l.claimUndisturbed(r, before, began, time.Now())
+	l.claimUndisturbed(r, began, time.Now())
 	r.none("nor any by new connections after each replacement", join(crowds))
 	r.figure("until all replicas serve a new certificate", "%s", times(everywhere))
 	return nil

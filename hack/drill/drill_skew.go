@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/countersign-dev/countersign/hack/controlplane"
 )
 
 // playSkew runs replicas with wrong clocks. They are built with a tag that nothing which is released is built with.
@@ -21,19 +19,11 @@ func playSkew(ctx context.Context, b *bench) error {
 	if err := b.build(ctx, binary, "clockoffset"); err != nil {
 		return err
 	}
-	s, err := b.newStage(ctx, controlplane.Options{})
+	s, l, err := b.underAgentLoad(ctx, 1, "replicas=2")
 	if err != nil {
 		return err
 	}
 	defer s.close()
-	if err := errors.Join(s.install(ctx, "replicas=2"), s.govern(ctx, 1)); err != nil {
-		return err
-	}
-	before := time.Now()
-	l, err := s.agentLoad(ctx)
-	if err != nil {
-		return err
-	}
 	began := time.Now()
 	b.report.settingf("one replica with a right clock, and others with a wrong one beside it; 8 writers of an agent")
 	for _, offset := range []string{"2h", "-2h", "45s"} {
@@ -45,7 +35,7 @@ func playSkew(ctx context.Context, b *bench) error {
 		return err
 	}
 	l.end()
-	l.claimUndisturbed(b.report, before, began, time.Now())
+	l.claimUndisturbed(b.report, began, time.Now())
 	return nil
 }
 
