@@ -33,7 +33,7 @@ func newCheck() *cobra.Command {
 	flags := command.Flags()
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the pod's service account, or $KUBECONFIG")
 	flags.StringVar(&o.namespace, "namespace", os.Getenv("POD_NAMESPACE"), "namespace of the release ($POD_NAMESPACE)")
-	flags.StringVar(&o.canary, "canary", "countersign-canary", "service account of that namespace which the operator knows as the canary")
+	flags.StringVar(&o.canary, "canary", canary.DefaultAccount, "service account of that namespace which the operator knows as the canary")
 	flags.DurationVar(&timeout, "timeout", 30*time.Second, "how long it is tried again")
 	return command
 }
