@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -379,24 +377,11 @@ func TestDrift(t *testing.T) {
 		return errors.New("there is none")
 	})
 	operatortest.Eventually(t, "repairs are counted", func(ctx context.Context) error {
-		text, err := scrape(ctx, address)
+		text, err := operatortest.Fetch(ctx, "http://"+address+"/metrics")
 		want := `countersign_admission_drift_total{kind="ValidatingWebhookConfiguration",name="countersign-policies"} 4`
 		if err == nil && !strings.Contains(text, "\n"+want+"\n") {
 			err = fmt.Errorf("the metrics are %s", text)
 		}
 		return err
 	})
-}
-
-func scrape(ctx context.Context, address string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
-	if err != nil {
-		return "", err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	text, err := io.ReadAll(answer.Body)
-	return string(text), errors.Join(err, answer.Body.Close())
 }

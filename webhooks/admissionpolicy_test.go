@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -170,11 +168,11 @@ func TestLevelIsLowered(t *testing.T) {
 	metrics := fmt.Sprintf("127.0.0.1:%d", operatortest.FreePort(t))
 	f := newProtected(t, "--admission-policy", "--metrics-bind-address", metrics)
 	f.waitLevel(t, "3")
-	f.wantMetrics(t, metrics, "countersign_protection_level 3")
+	metric(t, metrics, "countersign_protection_level 3")
 	binding := &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: metav1.ObjectMeta{Name: protection.PolicyName}}
 	allowed(t, f.agent.Delete(t.Context(), binding.DeepCopy()))
 	f.waitGovernedByPolicy(t, true)
-	f.wantMetrics(t, metrics, `countersign_admission_drift_total{kind="ValidatingAdmissionPolicyBinding",name="countersign"} 1`)
+	metric(t, metrics, `countersign_admission_drift_total{kind="ValidatingAdmissionPolicyBinding",name="countersign"} 1`)
 	f.wantEvent(t, "ValidatingAdmissionPolicyBinding", "Drift")
 
 	anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "countersign-anchor"}}
@@ -183,7 +181,7 @@ func TestLevelIsLowered(t *testing.T) {
 	allowed(t, f.agent.Delete(t.Context(), binding.DeepCopy()))
 	// Where the API server takes the change up late it is found when the level is next looked at, a minute later.
 	err := wait.PollUntilContextTimeout(t.Context(), time.Second, 3*time.Minute, true, func(ctx context.Context) (bool, error) {
-		text, err := scrape(ctx, metrics)
+		text, err := operatortest.Fetch(ctx, "http://"+metrics+"/metrics")
 		return strings.Contains(text, "\ncountersign_protection_level 2\n"), err
 	})
 	if err != nil {
@@ -193,30 +191,6 @@ func TestLevelIsLowered(t *testing.T) {
 	if log := f.operator.LogText(t); !strings.Contains(log, "The level of protection is lower than before") {
 		t.Errorf("the log does not say so:\n%s", log)
 	}
-}
-
-func (f *fence) wantMetrics(t *testing.T, address, line string) {
-	t.Helper()
-	operatortest.Eventually(t, "the metrics have "+line, func(ctx context.Context) error {
-		text, err := scrape(ctx, address)
-		if err == nil && !strings.Contains(text, "\n"+line+"\n") {
-			err = errors.New("they have not")
-		}
-		return err
-	})
-}
-
-func scrape(ctx context.Context, address string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/metrics", nil)
-	if err != nil {
-		return "", err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	body, err := io.ReadAll(answer.Body)
-	return string(body), errors.Join(err, answer.Body.Close())
 }
 
 func (f *fence) wantEvent(t *testing.T, kind, reason string) {

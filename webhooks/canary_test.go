@@ -29,7 +29,7 @@ const canaryUser = "system:serviceaccount:default:countersign-canary"
 func metric(t *testing.T, address, line string) {
 	t.Helper()
 	operatortest.Eventually(t, "the metrics hold "+line, func(ctx context.Context) error {
-		text, err := fetch(ctx, "http://"+address+"/metrics")
+		text, err := operatortest.Fetch(ctx, "http://"+address+"/metrics")
 		if err != nil {
 			return err
 		}
@@ -68,7 +68,7 @@ func TestCanary(t *testing.T) {
 	if lines := e.operator.DecisionLines(t, "canary"); len(lines) > 0 {
 		t.Errorf("the canary stands in the decision log: %s", lines)
 	}
-	text, err := fetch(t.Context(), "http://"+address+"/metrics")
+	text, err := operatortest.Fetch(t.Context(), "http://"+address+"/metrics")
 	if err != nil || decisionsCounted.MatchString(text) {
 		t.Errorf("the canary is counted as an agent (%v):\n%s", err, text)
 	}

@@ -150,17 +150,24 @@ func forgeries() map[string]func(r *admissionv1.AdmissionRequest, old, updated *
 	}
 }
 
-// TestForgedReviews posts reviews that whoever cannot read the objects would make up. The agent's own action passes
-// afterwards as if there had been none.
-func TestForgedReviews(t *testing.T) {
-	e := newEnvironment(t)
-	f := e.forger(t)
+// approvedToFive has an agent ask for five replicas, and a person approve it. Nothing has used that yet.
+func approvedToFive(t *testing.T, e *environment) (string, *identity, *appsv1.Deployment, *v1alpha1.ActionApproval) {
+	t.Helper()
 	namespace, agent, web := governed(t, e, asks)
 	e.still(t, web)
 	a := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
 	allowed(t, decide(t.Context(), e.person(t, "erin"), a, "Approve"))
 	waitState(t, e, a, "Approved")
 	e.still(t, web)
+	return namespace, agent, web, a
+}
+
+// TestForgedReviews posts reviews that whoever cannot read the objects would make up. The agent's own action passes
+// afterwards as if there had been none.
+func TestForgedReviews(t *testing.T) {
+	e := newEnvironment(t)
+	f := e.forger(t)
+	namespace, agent, web, a := approvedToFive(t, e)
 	for name, change := range forgeries() {
 		for _, path := range []string{"/enforce", "/observe"} {
 			t.Run(name+" to "+path, func(t *testing.T) {
@@ -199,12 +206,7 @@ func (e *environment) approvals(t *testing.T, namespace string) []v1alpha1.Actio
 func TestForgedCopy(t *testing.T) {
 	e := newEnvironment(t)
 	f := e.forger(t)
-	namespace, agent, web := governed(t, e, asks)
-	e.still(t, web)
-	a := asked(t, e, namespace, func() error { return patch(t.Context(), agent, web, types.MergePatchType, toFive) })
-	allowed(t, decide(t.Context(), e.person(t, "erin"), a, "Approve"))
-	waitState(t, e, a, "Approved")
-	e.still(t, web)
+	_, agent, web, a := approvedToFive(t, e)
 	copied := f.update(t, agent, web, func(_, updated *appsv1.Deployment) { updated.Spec.Replicas = new(int32(5)) })
 	for range 3 {
 		if answer := f.post(t, "/enforce", copied); !answer.Allowed {

@@ -3,8 +3,6 @@ package webhooks_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -22,11 +20,11 @@ func TestMetrics(t *testing.T) {
 	refused(t, patch(t.Context(), agent, web, types.MergePatchType, `{"spec":{"replicas":9}}`), "FieldOutOfScope")
 	for _, check := range []string{"healthz", "readyz"} {
 		operatortest.Eventually(t, check+" answers", func(ctx context.Context) error {
-			_, err := fetch(ctx, "http://"+e.operator.Probes+"/"+check)
+			_, err := operatortest.Fetch(ctx, "http://"+e.operator.Probes+"/"+check)
 			return err
 		})
 	}
-	text, err := fetch(t.Context(), "http://"+metrics+"/metrics")
+	text, err := operatortest.Fetch(t.Context(), "http://"+metrics+"/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,21 +48,4 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("a label names an agent: %s", line)
 		}
 	}
-}
-
-func fetch(ctx context.Context, url string) (string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return "", err
-	}
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return "", err
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err == nil && answer.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s: %s", answer.Status, text)
-	}
-	return string(text), err
 }

@@ -193,7 +193,7 @@ func (e *environment) look(t *testing.T, c *canaries, metrics string) {
 	}
 	decisions, err := os.ReadFile(e.operator.Decisions)
 	allowed(t, err)
-	measured, err := fetch(t.Context(), "http://"+metrics+"/metrics")
+	measured, err := operatortest.Fetch(t.Context(), "http://"+metrics+"/metrics")
 	allowed(t, err)
 	c.check(t, "the decision log", string(decisions))
 	c.check(t, "the metrics", measured)
