@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	certutil "k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/retry"
 	clocktesting "k8s.io/utils/clock/testing"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -341,27 +342,33 @@ func TestDrift(t *testing.T) {
 		return nil
 	}
 	operatortest.Eventually(t, "the configuration is there", whole)
-	for name, drift := range map[string]func() error{
-		"weakened": func() error {
+	for name, change := range map[string]func(){
+		"weakened": func() {
 			ignore := admissionregistrationv1.Ignore
 			stored.Webhooks[0].FailurePolicy = &ignore
-			return c.Update(t.Context(), stored)
 		},
-		"selective": func() error {
+		"selective": func() {
 			stored.Webhooks[0].ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"a": "b"}}
-			return c.Update(t.Context(), stored)
 		},
-		"emptied": func() error {
-			stored.Webhooks = nil
-			return c.Update(t.Context(), stored)
-		},
-		"deleted": func() error { return c.Delete(t.Context(), stored) },
+		"emptied": func() { stored.Webhooks = nil },
 	} {
-		if err := drift(); err != nil {
+		// The operator writes here at any time, for instance the level of protection.
+		err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+			if err := c.Get(t.Context(), key, stored); err != nil {
+				return err
+			}
+			change()
+			return c.Update(t.Context(), stored)
+		})
+		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		operatortest.Eventually(t, "the configuration that was "+name+" is repaired", whole)
 	}
+	if err := c.Delete(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	operatortest.Eventually(t, "the configuration that was deleted is there again", whole)
 	// What happens again soon is counted in the event of the first.
 	operatortest.Eventually(t, "an event tells of it", func(ctx context.Context) error {
 		var list eventsv1.EventList
