@@ -24,6 +24,8 @@ type bench struct {
 	binary    string
 	report    *report
 	loadAvg   string
+	// kubernetes is the version that the drills run on.
+	kubernetes string
 }
 
 func (b *bench) prepare(ctx context.Context) error {
@@ -40,7 +42,8 @@ func (b *bench) prepare(ctx context.Context) error {
 	if err := b.build(ctx, b.binary); err != nil {
 		return err
 	}
-	_, err = controlplane.Ensure(ctx, b.screen)
+	binaries, err := controlplane.Ensure(ctx, b.screen)
+	b.kubernetes = binaries.Kubernetes
 	return err
 }
 
@@ -95,7 +98,7 @@ func (b *bench) rounds(whole int) int { return max(1, int(float64(whole)*b.pace+
 // machine says what the drills ran on.
 func (b *bench) machine() string {
 	return fmt.Sprintf("%d cores, %s/%s, %s, load average %s when they began; Kubernetes %s; etcd does not wait for the disk",
-		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, memory(), b.loadAvg, controlplane.DefaultKubernetes())
+		runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, memory(), b.loadAvg, b.kubernetes)
 }
 
 // memory says how much the machine has.
