@@ -57,7 +57,7 @@ func (s *stage) audited(from, to time.Time, prefixes ...string) (writesOf, error
 }
 
 func (s *stage) eachEvent(use func(*event)) error {
-	file, err := os.Open(s.plane.AuditLog())
+	file, err := os.Open(s.Plane.AuditLog())
 	if err != nil {
 		return fmt.Errorf("opening the audit log: %w", err)
 	}

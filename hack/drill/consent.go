@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/hack/measure"
 )
 
 // named finds the approval that a refusal names.
@@ -22,7 +23,7 @@ var named = regexp.MustCompile(`approval=([a-z0-9-]+)/([a-z0-9.-]+)`)
 // ask has an agent do what needs consent, until the refusal names the request that has been opened for it.
 func ask(ctx context.Context, do func(context.Context) error) (client.ObjectKey, error) {
 	var key client.ObjectKey
-	err := wait(ctx, "consent is asked for", 2*time.Minute, func(ctx context.Context) error {
+	err := measure.Wait(ctx, "consent is asked for", 2*time.Minute, func(ctx context.Context) error {
 		err := do(ctx)
 		if err == nil {
 			return errors.New("it has been admitted")
@@ -39,7 +40,7 @@ func ask(ctx context.Context, do func(context.Context) error) (client.ObjectKey,
 
 // approve has a person consent. Where the API server is slow, it may have to be said twice.
 func approve(ctx context.Context, person client.Client, key client.ObjectKey) error {
-	return wait(ctx, "a person has approved", 2*time.Minute, func(ctx context.Context) error {
+	return measure.Wait(ctx, "a person has approved", 2*time.Minute, func(ctx context.Context) error {
 		request := &v1alpha1.ActionApproval{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 		return person.Patch(ctx, request, client.RawPatch(types.MergePatchType, []byte(`{"spec":{"decision":{"verdict":"Approve"}}}`)))
 	})
@@ -52,7 +53,7 @@ func generate(ctx context.Context, c client.Client, namespace, prefix string) er
 
 // patient repeats a call that the API server could not answer in time.
 func patient(ctx context.Context, what string, call func(context.Context) error) error {
-	return wait(ctx, what, 2*time.Minute, func(ctx context.Context) error {
+	return measure.Wait(ctx, what, 2*time.Minute, func(ctx context.Context) error {
 		if err := call(ctx); err != nil && !apierrors.IsAlreadyExists(err) {
 			return err
 		}

@@ -12,18 +12,20 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/hack/measure"
+	"github.com/countersign-dev/countersign/hack/testbed"
 )
 
 // leaseTime is the 15 s after which a Lease that is not renewed may be taken, attempts every two and a half at most, as
 // controller-runtime has it, and a little for a busy machine.
 const leaseTime = 20 * time.Second
 
-func playLeader(ctx context.Context, b *bench) error {
-	s, l, err := b.underAgentLoad(ctx, 3, "replicas=3")
+func playLeader(ctx context.Context, b *measure.Run) error {
+	s, l, err := underAgentLoad(ctx, b, 3, "replicas=3")
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	elected, err := s.elected()
 	if err != nil {
 		return err
@@ -33,14 +35,14 @@ func playLeader(ctx context.Context, b *bench) error {
 		return err
 	}
 	began := time.Now()
-	elected.kill()
+	elected.Kill()
 	// The background work that is left undone, until another does it.
 	var policy v1alpha1.AgentActionPolicy
 	if err := s.touchPolicy(ctx, &policy); err != nil {
 		return err
 	}
 	var taken, done time.Duration
-	err = wait(ctx, "another replica does the background work", 2*time.Minute, func(ctx context.Context) error {
+	err = measure.Wait(ctx, "another replica does the background work", 2*time.Minute, func(ctx context.Context) error {
 		now, err := s.holder(ctx)
 		if err != nil {
 			return err
@@ -49,7 +51,7 @@ func playLeader(ctx context.Context, b *bench) error {
 			taken = time.Since(began)
 		}
 		var stored v1alpha1.AgentActionPolicy
-		if err := s.admin.Get(ctx, client.ObjectKeyFromObject(&policy), &stored); err != nil {
+		if err := s.Admin.Get(ctx, client.ObjectKeyFromObject(&policy), &stored); err != nil {
 			return err
 		}
 		if stored.Status.ObservedGeneration != policy.Generation {
@@ -62,32 +64,33 @@ func playLeader(ctx context.Context, b *bench) error {
 		return err
 	}
 	l.end()
-	reportLeader(b.report, l, began, taken, done)
+	reportLeader(b.Report, l, began, taken, done)
 	return nil
 }
 
-func reportLeader(r *report, l *agentLoad, began time.Time, taken, done time.Duration) {
+func reportLeader(r *measure.Report, l *agentLoad, began time.Time, taken, done time.Duration) {
 	// Until the balancer has heard of the death, one new connection in three goes to a closed port, as with a Service.
-	heard := began.Add(readinessPeriod + 500*time.Millisecond)
-	first, rest, person := l.agent.between(began, heard), l.agent.between(heard, time.Now()), l.person.between(began, time.Now())
-	r.settingf("three replicas; %d writes of an agent, %d of a person after the death", first.n()+rest.n(), person.n())
-	r.none("the others refuse no covered write, once no connections go to the dead one", rest)
-	r.none("no write of the person fails", person)
-	r.claim(taken > 0 && taken <= leaseTime, "another is elected within 20 s: its Lease is good for 15 s", "after %s", ms(taken))
-	r.claim(done > 0 && done <= leaseTime+5*time.Second, "what waits for the elected one is done within 5 s more", "after %s", ms(done))
-	r.figure("refused in the first 2.5 s: sent to the dead one", "%d of %d", len(first.failures), first.n())
-	r.figure("the agent, before", "%s", spread([]series{l.agent.between(time.Time{}, began)}))
-	r.figure("the agent, afterwards", "%s", spread([]series{rest}))
+	heard := began.Add(testbed.ReadinessPeriod + 500*time.Millisecond)
+	first, rest, person := l.agent.Between(began, heard), l.agent.Between(heard, time.Now()), l.person.Between(began, time.Now())
+	r.Settingf("three replicas; %d writes of an agent, %d of a person after the death", first.N()+rest.N(), person.N())
+	r.None("the others refuse no covered write, once no connections go to the dead one", rest)
+	r.None("no write of the person fails", person)
+	r.Claim(taken > 0 && taken <= leaseTime, "another is elected within 20 s: its Lease is good for 15 s", "after %s", measure.Duration(taken))
+	r.Claim(done > 0 && done <= leaseTime+5*time.Second, "what waits for the elected one is done within 5 s more", "after %s",
+		measure.Duration(done))
+	r.Figure("refused in the first 2.5 s: sent to the dead one", "%d of %d", len(first.Failures), first.N())
+	r.Figure("the agent, before", "%s", measure.Spread([]measure.Series{l.agent.Between(time.Time{}, began)}))
+	r.Figure("the agent, afterwards", "%s", measure.Spread([]measure.Series{rest}))
 }
 
 // elected finds the replica that says it is.
-func (s *stage) elected() (*replica, error) {
-	for _, r := range s.replicas {
-		text, err := os.ReadFile(r.log)
+func (s *stage) elected() (*testbed.Replica, error) {
+	for _, r := range s.Replicas {
+		text, err := os.ReadFile(r.Log)
 		if err != nil {
 			return nil, fmt.Errorf("reading the log of a replica: %w", err)
 		}
-		if !r.ended() && bytes.Contains(bytes.ToLower(text), []byte("successfully acquired lease")) {
+		if !r.Ended() && bytes.Contains(bytes.ToLower(text), []byte("successfully acquired lease")) {
 			return r, nil
 		}
 	}
@@ -96,7 +99,7 @@ func (s *stage) elected() (*replica, error) {
 
 func (s *stage) holder(ctx context.Context) (string, error) {
 	var lease coordinationv1.Lease
-	if err := s.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: "countersign.countersign.dev"}, &lease); err != nil {
+	if err := s.Admin.Get(ctx, client.ObjectKey{Namespace: testbed.Namespace, Name: "countersign.countersign.dev"}, &lease); err != nil {
 		return "", fmt.Errorf("reading the Lease: %w", err)
 	}
 	if lease.Spec.HolderIdentity == nil {
@@ -107,11 +110,11 @@ func (s *stage) holder(ctx context.Context) (string, error) {
 
 // touchPolicy changes the policy such that its status has to follow. A write may meet the dead replica, and is repeated.
 func (s *stage) touchPolicy(ctx context.Context, policy *v1alpha1.AgentActionPolicy) error {
-	return wait(ctx, "the policy is changed", time.Minute, func(ctx context.Context) error {
-		if err := s.admin.Get(ctx, client.ObjectKey{Name: "drills"}, policy); err != nil {
+	return measure.Wait(ctx, "the policy is changed", time.Minute, func(ctx context.Context) error {
+		if err := s.Admin.Get(ctx, client.ObjectKey{Name: "drills"}, policy); err != nil {
 			return err
 		}
 		policy.Spec.Tasks[0].Description = "Changed " + time.Now().Format(time.RFC3339Nano)
-		return s.admin.Update(ctx, policy)
+		return s.Admin.Update(ctx, policy)
 	})
 }

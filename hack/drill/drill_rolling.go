@@ -6,17 +6,18 @@ import (
 	"time"
 
 	"github.com/countersign-dev/countersign/hack/controlplane"
+	"github.com/countersign-dev/countersign/hack/measure"
 )
 
 // agentLoad is an agent and a person who write while something happens to the replicas.
-type agentLoad struct{ person, agent *load }
+type agentLoad struct{ person, agent *measure.Load }
 
 func (s *stage) agentLoad(ctx context.Context) (*agentLoad, error) {
-	alice, err := s.person()
+	alice, err := s.Person()
 	if err != nil {
 		return nil, err
 	}
-	worker, err := s.agent(ctx, "worker")
+	worker, err := s.Agent(ctx, "worker")
 	if err != nil {
 		return nil, err
 	}
@@ -27,24 +28,24 @@ func (s *stage) agentLoad(ctx context.Context) (*agentLoad, error) {
 	if l.agent, err = s.writer(ctx, worker, "shop", "agent", 8, 100*time.Millisecond); err != nil {
 		return nil, err
 	}
-	l.person.begin(ctx)
-	l.agent.begin(ctx)
-	return l, pause(ctx, s.bench.phase(3*time.Second))
+	l.person.Begin(ctx)
+	l.agent.Begin(ctx)
+	return l, measure.Pause(ctx, s.Run.Phase(3*time.Second))
 }
 
 // underAgentLoad opens a stage with a release of these values, waits until so many replicas are ready, and has an agent and a
 // person write. Close the stage unless there is an error.
-func (b *bench) underAgentLoad(ctx context.Context, ready int, values string) (_ *stage, _ *agentLoad, err error) {
-	s, err := b.newStage(ctx, controlplane.Options{})
+func underAgentLoad(ctx context.Context, b *measure.Run, ready int, values string) (_ *stage, _ *agentLoad, err error) {
+	s, err := newStage(ctx, b, controlplane.Options{})
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			s.close()
+			s.Close()
 		}
 	}()
-	if err := errors.Join(s.install(ctx, values), s.govern(ctx, ready)); err != nil {
+	if err := errors.Join(s.Install(ctx, values), s.govern(ctx, ready)); err != nil {
 		return nil, nil, err
 	}
 	l, err := s.agentLoad(ctx)
@@ -52,47 +53,47 @@ func (b *bench) underAgentLoad(ctx context.Context, ready int, values string) (_
 }
 
 func (l *agentLoad) end() {
-	l.person.end()
-	l.agent.end()
+	l.person.End()
+	l.agent.End()
 }
 
 // claimUndisturbed claims that what was valid was admitted, whatever happened in a span.
-func (l *agentLoad) claimUndisturbed(r *report, from, to time.Time) {
-	agent, person := l.agent.between(from, to), l.person.between(from, to)
-	r.none("no covered write of the agent is refused", agent)
-	r.none("no write of the person fails", person)
-	r.figure("the agent, before", "%s", spread([]series{l.agent.between(time.Time{}, from)}))
-	r.figure("the agent, meanwhile", "%s; max %s", spread([]series{agent}), ms(agent.max()))
+func (l *agentLoad) claimUndisturbed(r *measure.Report, from, to time.Time) {
+	agent, person := l.agent.Between(from, to), l.person.Between(from, to)
+	r.None("no covered write of the agent is refused", agent)
+	r.None("no write of the person fails", person)
+	r.Figure("the agent, before", "%s", measure.Spread([]measure.Series{l.agent.Between(time.Time{}, from)}))
+	r.Figure("the agent, meanwhile", "%s; max %s", measure.Spread([]measure.Series{agent}), measure.Duration(agent.Max()))
 }
 
-func playRolling(ctx context.Context, b *bench) error {
-	s, l, err := b.underAgentLoad(ctx, 3, "replicas=3")
+func playRolling(ctx context.Context, b *measure.Run) error {
+	s, l, err := underAgentLoad(ctx, b, 3, "replicas=3")
 	if err != nil {
 		return err
 	}
-	defer s.close()
+	defer s.Close()
 	began := time.Now()
 	var ends []time.Duration
 	// As the chart's Deployment does it: a new one is ready before an old one goes.
-	for _, old := range s.replicas[:3:3] {
-		if err := s.join(ctx); err != nil {
+	for _, old := range s.Replicas[:3:3] {
+		if err := s.Join(ctx); err != nil {
 			return err
 		}
 		asked := time.Now()
-		if err := old.terminate(ctx); err != nil {
+		if err := old.Terminate(ctx); err != nil {
 			return err
 		}
 		ends = append(ends, time.Since(asked))
 	}
 	ended := time.Now()
-	if err := pause(ctx, b.phase(2*time.Second)); err != nil {
+	if err := measure.Pause(ctx, b.Phase(2*time.Second)); err != nil {
 		return err
 	}
 	l.end()
-	r := b.report
-	r.settingf("three replicas, all replaced in %s; %d writes of an agent, %d of a person meanwhile",
-		ms(ended.Sub(began)), l.agent.between(began, ended).n(), l.person.between(began, ended).n())
+	r := b.Report
+	r.Settingf("three replicas, all replaced in %s; %d writes of an agent, %d of a person meanwhile",
+		measure.Duration(ended.Sub(began)), l.agent.Between(began, ended).N(), l.person.Between(began, ended).N())
 	l.claimUndisturbed(r, began, time.Now())
-	r.figure("from SIGTERM until a process has ended", "%s", times(ends))
+	r.Figure("from SIGTERM until a process has ended", "%s", measure.Times(ends))
 	return nil
 }

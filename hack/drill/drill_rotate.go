@@ -12,26 +12,29 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/countersign-dev/countersign/hack/measure"
+	"github.com/countersign-dev/countersign/hack/testbed"
 )
 
 const certSecret = "countersign-webhook-cert"
 
 // playRotate has the operator make a new authority and certificate, again and again: taking the authority out of the
 // Secret is what its documents say to do when a key may be known to others.
-func playRotate(ctx context.Context, b *bench) error {
-	s, l, err := b.underAgentLoad(ctx, 3, "replicas=3")
+func playRotate(ctx context.Context, b *measure.Run) error {
+	s, l, err := underAgentLoad(ctx, b, 3, "replicas=3")
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	worker, err := s.agent(ctx, "worker")
+	defer s.Close()
+	worker, err := s.Agent(ctx, "worker")
 	if err != nil {
 		return err
 	}
 	began := time.Now()
-	var crowds []series
+	var crowds []measure.Series
 	var everywhere []time.Duration
-	rotated := b.rounds(3)
+	rotated := b.Rounds(3)
 	for range rotated {
 		took, err := s.rotate(ctx)
 		if err != nil {
@@ -43,47 +46,47 @@ func playRotate(ctx context.Context, b *bench) error {
 		if err != nil {
 			return err
 		}
-		crowd.begin(ctx)
-		err = pause(ctx, b.phase(5*time.Second))
-		crowd.end()
+		crowd.Begin(ctx)
+		err = measure.Pause(ctx, b.Phase(5*time.Second))
+		crowd.End()
 		if err != nil {
 			return err
 		}
-		crowds = append(crowds, crowd.between(began, time.Now()))
+		crowds = append(crowds, crowd.Between(began, time.Now()))
 	}
 	l.end()
-	r := b.report
-	r.settingf("three replicas, authority and certificate replaced %d times; %d writes of an agent, %d of a person meanwhile",
-		rotated, l.agent.between(began, time.Now()).n(), l.person.between(began, time.Now()).n())
+	r := b.Report
+	r.Settingf("three replicas, authority and certificate replaced %d times; %d writes of an agent, %d of a person meanwhile",
+		rotated, l.agent.Between(began, time.Now()).N(), l.person.Between(began, time.Now()).N())
 	l.claimUndisturbed(r, began, time.Now())
-	r.none("nor any by new connections after each replacement", join(crowds))
-	r.figure("until all replicas serve a new certificate", "%s", times(everywhere))
+	r.None("nor any by new connections after each replacement", measure.Join(crowds))
+	r.Figure("until all replicas serve a new certificate", "%s", measure.Times(everywhere))
 	return nil
 }
 
 // rotate takes the authority out of the Secret, and waits until every replica serves a certificate of another one, that
 // the API server is told to trust.
 func (s *stage) rotate(ctx context.Context) (time.Duration, error) {
-	key := client.ObjectKey{Namespace: namespace, Name: certSecret}
+	key := client.ObjectKey{Namespace: testbed.Namespace, Name: certSecret}
 	var secret corev1.Secret
-	if err := s.admin.Get(ctx, key, &secret); err != nil {
+	if err := s.Admin.Get(ctx, key, &secret); err != nil {
 		return 0, fmt.Errorf("reading the Secret: %w", err)
 	}
 	old := secret.Data["tls.crt"]
 	began := time.Now()
 	without := client.RawPatch(types.JSONPatchType, []byte(`[{"op":"remove","path":"/data/ca.crt"},{"op":"remove","path":"/data/ca.key"}]`))
-	if err := s.admin.Patch(ctx, &secret, without); err != nil {
+	if err := s.Admin.Patch(ctx, &secret, without); err != nil {
 		return 0, fmt.Errorf("taking the authority away: %w", err)
 	}
-	err := wait(ctx, "all replicas serve a new certificate, and it is trusted", 2*time.Minute, func(ctx context.Context) error {
-		if err := s.admin.Get(ctx, key, &secret); err != nil {
+	err := measure.Wait(ctx, "all replicas serve a new certificate, and it is trusted", 2*time.Minute, func(ctx context.Context) error {
+		if err := s.Admin.Get(ctx, key, &secret); err != nil {
 			return err
 		}
 		if bytes.Equal(secret.Data["tls.crt"], old) || len(secret.Data["ca.crt"]) == 0 {
 			return errors.New("the Secret has the old one")
 		}
-		for _, r := range s.replicas {
-			if err := r.serves(ctx, secret.Data["tls.crt"], secret.Data["tls.key"]); err != nil {
+		for _, r := range s.Replicas {
+			if err := serves(ctx, r, secret.Data["tls.crt"], secret.Data["tls.key"]); err != nil {
 				return err
 			}
 		}
@@ -93,20 +96,20 @@ func (s *stage) rotate(ctx context.Context) (time.Duration, error) {
 }
 
 // serves is an error unless a replica answers with a certificate.
-func (r *replica) serves(ctx context.Context, cert, key []byte) error {
+func serves(ctx context.Context, r *testbed.Replica, cert, key []byte) error {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		return err
 	}
 	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // it is compared below
-	conn, err := dialer.DialContext(ctx, "tcp", r.webhook)
+	conn, err := dialer.DialContext(ctx, "tcp", r.Webhook)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
 	secured, ok := conn.(*tls.Conn)
 	if !ok || !bytes.Equal(secured.ConnectionState().PeerCertificates[0].Raw, pair.Certificate[0]) {
-		return fmt.Errorf("%s serves another certificate", r.name)
+		return fmt.Errorf("%s serves another certificate", r.Name)
 	}
 	return nil
 }
@@ -114,7 +117,7 @@ func (r *replica) serves(ctx context.Context, cert, key []byte) error {
 // trusts is an error unless the API server is told to trust an authority.
 func (s *stage) trusts(ctx context.Context, authority []byte) error {
 	var stored admissionregistrationv1.ValidatingWebhookConfiguration
-	if err := s.admin.Get(ctx, client.ObjectKey{Name: "countersign-actions"}, &stored); err != nil {
+	if err := s.Admin.Get(ctx, client.ObjectKey{Name: "countersign-actions"}, &stored); err != nil {
 		return err
 	}
 	for i := range stored.Webhooks {

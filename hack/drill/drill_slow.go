@@ -12,6 +12,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/hack/controlplane"
+	"github.com/countersign-dev/countersign/hack/measure"
 )
 
 // etcd answers for so long and then does not for so long, again and again.
@@ -23,18 +24,18 @@ const patience = 5500 * time.Millisecond
 // slowed is what was measured while etcd was slow.
 type slowed struct {
 	stage         *stage
-	person, agent *load
+	person, agent *measure.Load
 	// without and with Countersign installed, of the person.
-	without, with []series
+	without, with []measure.Series
 }
 
-func playSlow(ctx context.Context, b *bench) error {
-	s, err := b.newStage(ctx, controlplane.Options{})
+func playSlow(ctx context.Context, b *measure.Run) error {
+	s, err := newStage(ctx, b, controlplane.Options{})
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	alice, err := s.person()
+	defer s.Close()
+	alice, err := s.Person()
 	if err != nil {
 		return err
 	}
@@ -42,28 +43,28 @@ func playSlow(ctx context.Context, b *bench) error {
 	if m.person, err = s.writer(ctx, alice, "shop", "alice", 4, 80*time.Millisecond); err != nil {
 		return err
 	}
-	m.person.begin(ctx)
-	defer m.person.end()
+	m.person.Begin(ctx)
+	defer m.person.End()
 	if err := m.measure(ctx, &m.without); err != nil {
 		return err
 	}
-	if err := errors.Join(s.install(ctx, "replicas=2"), s.govern(ctx, 2)); err != nil {
+	if err := errors.Join(s.Install(ctx, "replicas=2"), s.govern(ctx, 2)); err != nil {
 		return err
 	}
-	worker, err := s.agent(ctx, "worker")
+	worker, err := s.Agent(ctx, "worker")
 	if err != nil {
 		return err
 	}
 	if m.agent, err = s.writer(ctx, worker, "counted", "agent", 4, 200*time.Millisecond); err != nil {
 		return err
 	}
-	m.agent.begin(ctx)
-	defer m.agent.end()
+	m.agent.Begin(ctx)
+	defer m.agent.End()
 	began := time.Now()
 	if err := m.measure(ctx, &m.with); err != nil {
 		return err
 	}
-	m.report(b.report, m.agent.within(began, time.Now()))
+	m.report(b.Report, m.agent.Within(began, time.Now()))
 	if err := s.once(ctx, alice, worker); err != nil {
 		return err
 	}
@@ -71,11 +72,11 @@ func playSlow(ctx context.Context, b *bench) error {
 }
 
 // measure slows etcd down several times.
-func (m *slowed) measure(ctx context.Context, into *[]series) error {
-	for range m.stage.bench.rounds(3) {
+func (m *slowed) measure(ctx context.Context, into *[]measure.Series) error {
+	for range m.stage.Run.Rounds(3) {
 		began, stop := time.Now(), m.stage.slow(ctx)
-		err := pause(ctx, m.stage.bench.phase(8*time.Second))
-		*into = append(*into, m.person.within(began, time.Now()))
+		err := measure.Pause(ctx, m.stage.Run.Phase(8*time.Second))
+		*into = append(*into, m.person.Within(began, time.Now()))
 		if err := errors.Join(err, stop()); err != nil {
 			return err
 		}
@@ -83,26 +84,26 @@ func (m *slowed) measure(ctx context.Context, into *[]series) error {
 	return nil
 }
 
-func (m *slowed) report(r *report, agent series) {
-	without, with := join(m.without), join(m.with)
-	r.settingf("two replicas; etcd stands still for %s in every second; %d writes of a person, %d of an agent, each counted by "+
-		"a budget", ms(etcdStands), without.n()+with.n(), agent.n())
-	r.none("no write of the person fails", join([]series{without, with}))
-	ratio := float64(with.p99()) / float64(without.p99())
-	r.claim(ratio <= most, "the person's p99 is what it is without Countersign installed, times 1.5 at most", "%.2f", ratio)
-	r.figure("the person, without Countersign", "%s", spread(m.without))
-	r.figure("the person, with it", "%s", spread(m.with))
-	r.figure("the agent", "%s; %d of %d refused", spread([]series{agent}), len(agent.failures), agent.n())
+func (m *slowed) report(r *measure.Report, agent measure.Series) {
+	without, with := measure.Join(m.without), measure.Join(m.with)
+	r.Settingf("two replicas; etcd stands still for %s in every second; %d writes of a person, %d of an agent, each counted by "+
+		"a budget", measure.Duration(etcdStands), without.N()+with.N(), agent.N())
+	r.None("no write of the person fails", measure.Join([]measure.Series{without, with}))
+	ratio := float64(with.P99()) / float64(without.P99())
+	r.Claim(ratio <= most, "the person's p99 is what it is without Countersign installed, times 1.5 at most", "%.2f", ratio)
+	r.Figure("the person, without Countersign", "%s", measure.Spread(m.without))
+	r.Figure("the person, with it", "%s", measure.Spread(m.with))
+	r.Figure("the agent", "%s; %d of %d refused", measure.Spread([]measure.Series{agent}), len(agent.Failures), agent.N())
 }
 
 // slow lets etcd stand still again and again, until it is stopped.
 func (s *stage) slow(ctx context.Context) (stop func() error) {
 	ctx, cancel := context.WithCancel(ctx)
-	etcd, ended := s.plane.Component(controlplane.Etcd), make(chan error, 1)
+	etcd, ended := s.Plane.Component(controlplane.Etcd), make(chan error, 1)
 	go func() {
 		var err error
-		for err == nil && pause(ctx, etcdRuns) == nil {
-			err = errors.Join(etcd.Pause(), pause(context.WithoutCancel(ctx), etcdStands), etcd.Resume())
+		for err == nil && measure.Pause(ctx, etcdRuns) == nil {
+			err = errors.Join(etcd.Pause(), measure.Pause(context.WithoutCancel(ctx), etcdStands), etcd.Resume())
 		}
 		ended <- err
 	}()
@@ -114,7 +115,7 @@ func (s *stage) slow(ctx context.Context) (stop func() error) {
 
 // once has one consent used by many at once, while etcd is slow, and counts what came of it.
 func (s *stage) once(ctx context.Context, alice, worker client.Client) error {
-	rounds, created, uses := s.bench.rounds(5), 0, 0
+	rounds, created, uses := s.Run.Rounds(5), 0, 0
 	stop := s.slow(ctx)
 	defer func() { _ = stop() }()
 	for round := range rounds {
@@ -135,7 +136,7 @@ func (s *stage) once(ctx context.Context, alice, worker client.Client) error {
 		var approval v1alpha1.ActionApproval
 		var all corev1.ConfigMapList
 		err = patient(ctx, "the result is read", func(ctx context.Context) error {
-			return errors.Join(s.admin.Get(ctx, key, &approval), s.admin.List(ctx, &all, client.InNamespace("once")))
+			return errors.Join(s.Admin.Get(ctx, key, &approval), s.Admin.List(ctx, &all, client.InNamespace("once")))
 		})
 		if err != nil {
 			return err
@@ -143,7 +144,7 @@ func (s *stage) once(ctx context.Context, alice, worker client.Client) error {
 		created = len(all.Items)
 		uses += len(approval.Status.Uses)
 	}
-	s.bench.report.claim(created == rounds && uses == rounds, "one consent, tried 10 times at once, creates one object",
+	s.Run.Report.Claim(created == rounds && uses == rounds, "one consent, tried 10 times at once, creates one object",
 		"%d objects and %d uses of %d consents", created, uses, rounds)
 	return nil
 }
@@ -152,28 +153,28 @@ func (s *stage) once(ctx context.Context, alice, worker client.Client) error {
 // passes a refusal of a creation on at once; before it refuses an update, it looks into etcd itself whether what it had
 // in its cache was current.
 func (s *stage) stands(ctx context.Context, worker client.Client) error {
-	creations := &load{workers: 4, every: 200 * time.Millisecond, write: func(ctx context.Context, n, _ int) error {
+	creations := &measure.Load{Workers: 4, Every: 200 * time.Millisecond, Write: func(ctx context.Context, n, _ int) error {
 		return generate(ctx, worker, "once", fmt.Sprintf("stands-%d-", n))
 	}}
-	etcd, began := s.plane.Component(controlplane.Etcd), time.Now()
+	etcd, began := s.Plane.Component(controlplane.Etcd), time.Now()
 	if err := etcd.Pause(); err != nil {
 		return err
 	}
-	creations.begin(ctx)
-	err := errors.Join(pause(ctx, 8*time.Second), etcd.Resume())
+	creations.Begin(ctx)
+	err := errors.Join(measure.Pause(ctx, 8*time.Second), etcd.Resume())
 	resumed := time.Now()
-	creations.end()
+	creations.End()
 	if err != nil {
 		return err
 	}
 	var longest time.Duration
-	refused := creations.refusals(began, resumed)
+	refused := creations.Refusals(began, resumed)
 	for _, took := range refused {
 		longest = max(longest, took)
 	}
-	all := creations.answered(began, resumed)
-	s.bench.report.claim(longest <= patience && len(refused) > 0 && len(refused) == all.n(),
+	all := creations.Answered(began, resumed)
+	s.Run.Report.Claim(longest <= patience && len(refused) > 0 && len(refused) == all.N(),
 		"etcd stands still for 8 s: each creation is refused within 5.5 s", "%d of %d refused, the longest after %s",
-		len(refused), all.n(), ms(longest))
+		len(refused), all.N(), measure.Duration(longest))
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/hack/controlplane"
+	"github.com/countersign-dev/countersign/hack/measure"
 )
 
 // An API server with 60 seats gives 25 of them to accounts outside of kube-system. Two cores cannot fill the 245 that it
@@ -26,63 +27,63 @@ const crowd = 60
 
 // starved is what came of one run.
 type starved struct {
-	redeemed, crowd series
+	redeemed, crowd measure.Series
 	undecided       int // refusals because the operator did not get its answers
 	first           string
 }
 
-func playStarve(ctx context.Context, b *bench) error {
-	s, err := b.newStage(ctx, controlplane.Options{Flags: map[string][]string{controlplane.APIServer: fewSeats}})
+func playStarve(ctx context.Context, b *measure.Run) error {
+	s, err := newStage(ctx, b, controlplane.Options{Flags: map[string][]string{controlplane.APIServer: fewSeats}})
 	if err != nil {
 		return err
 	}
-	defer s.close()
-	if err := errors.Join(s.install(ctx, "replicas=2,apiPriority.enabled=false"), s.govern(ctx, 2)); err != nil {
+	defer s.Close()
+	if err := errors.Join(s.Install(ctx, "replicas=2,apiPriority.enabled=false"), s.govern(ctx, 2)); err != nil {
 		return err
 	}
 	without, err := s.starve(ctx)
 	if err != nil {
 		return err
 	}
-	if err := s.install(ctx, "replicas=2"); err != nil {
+	if err := s.Install(ctx, "replicas=2"); err != nil {
 		return err
 	}
 	// The API server follows new priority levels within seconds.
-	if err := pause(ctx, 5*time.Second); err != nil {
+	if err := measure.Pause(ctx, 5*time.Second); err != nil {
 		return err
 	}
 	with, err := s.starve(ctx)
 	if err != nil {
 		return err
 	}
-	r := b.report
-	r.settingf("two replicas, an API server with 60 seats; %d agents that write without a pause, counted by budgets: %d writes without the "+
-		"chart's FlowSchema, %d with it", crowd, without.crowd.n(), with.crowd.n())
-	r.claim(with.undecided == 0 && with.crowd.n() > 0, "with the FlowSchema each action is decided in time", "%d of %d not decided%s",
-		with.undecided, with.crowd.n()+with.redeemed.n(), with.first)
-	r.none("and no use of an approval is refused", with.redeemed)
-	r.figure("not decided in time, without the FlowSchema", "%d of %d%s", without.undecided,
-		without.crowd.n()+without.redeemed.n(), without.first)
-	r.figure("uses of an approval, without", "%d of %d refused; p50 %s, max %s", len(without.redeemed.failures), without.redeemed.n(),
-		ms(without.redeemed.p50()), ms(without.redeemed.max()))
-	r.figure("uses of an approval, with", "p50 %s, max %s", ms(with.redeemed.p50()), ms(with.redeemed.max()))
-	r.figure("the crowd's admitted writes, without", "%d; %s", len(without.crowd.took), spread([]series{without.crowd}))
-	r.figure("the crowd's admitted writes, with", "%d; %s", len(with.crowd.took), spread([]series{with.crowd}))
+	r := b.Report
+	r.Settingf("two replicas, an API server with 60 seats; %d agents that write without a pause, counted by budgets: %d writes without the "+
+		"chart's FlowSchema, %d with it", crowd, without.crowd.N(), with.crowd.N())
+	r.Claim(with.undecided == 0 && with.crowd.N() > 0, "with the FlowSchema each action is decided in time", "%d of %d not decided%s",
+		with.undecided, with.crowd.N()+with.redeemed.N(), with.first)
+	r.None("and no use of an approval is refused", with.redeemed)
+	r.Figure("not decided in time, without the FlowSchema", "%d of %d%s", without.undecided,
+		without.crowd.N()+without.redeemed.N(), without.first)
+	r.Figure("uses of an approval, without", "%d of %d refused; p50 %s, max %s", len(without.redeemed.Failures), without.redeemed.N(),
+		measure.Duration(without.redeemed.P50()), measure.Duration(without.redeemed.Max()))
+	r.Figure("uses of an approval, with", "p50 %s, max %s", measure.Duration(with.redeemed.P50()), measure.Duration(with.redeemed.Max()))
+	r.Figure("the crowd's admitted writes, without", "%d; %s", len(without.crowd.Took), measure.Spread([]measure.Series{without.crowd}))
+	r.Figure("the crowd's admitted writes, with", "%d; %s", len(with.crowd.Took), measure.Spread([]measure.Series{with.crowd}))
 	return nil
 }
 
 // starve has a crowd of agents write while another one uses an approval again and again.
 func (s *stage) starve(ctx context.Context) (*starved, error) {
-	alice, err := s.person()
+	alice, err := s.Person()
 	if err != nil {
 		return nil, err
 	}
-	redeemer, err := s.agent(ctx, "redeemer")
+	redeemer, err := s.Agent(ctx, "redeemer")
 	if err != nil {
 		return nil, err
 	}
 	var count atomic.Int64
-	if err := s.create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "run", Name: "settings"}}); err != nil {
+	if err := s.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "run", Name: "settings"}}); err != nil {
 		return nil, err
 	}
 	use := func(ctx context.Context) error {
@@ -104,16 +105,16 @@ func (s *stage) starve(ctx context.Context) (*starved, error) {
 	if err != nil {
 		return nil, err
 	}
-	crowded.begin(ctx)
-	redeeming := (&load{workers: 1, every: 100 * time.Millisecond, write: func(ctx context.Context, _, _ int) error {
+	crowded.Begin(ctx)
+	redeeming := (&measure.Load{Workers: 1, Every: 100 * time.Millisecond, Write: func(ctx context.Context, _, _ int) error {
 		return use(ctx)
-	}}).begin(ctx)
+	}}).Begin(ctx)
 	began := time.Now()
-	err = pause(ctx, s.bench.phase(20*time.Second))
-	redeeming.end()
-	crowded.end()
-	result := &starved{redeemed: redeeming.between(began, time.Now()), crowd: crowded.between(began, time.Now())}
-	for _, f := range append(result.crowd.failures, result.redeemed.failures...) {
+	err = measure.Pause(ctx, s.Run.Phase(20*time.Second))
+	redeeming.End()
+	crowded.End()
+	result := &starved{redeemed: redeeming.Between(began, time.Now()), crowd: crowded.Between(began, time.Now())}
+	for _, f := range append(result.crowd.Failures, result.redeemed.Failures...) {
 		if !decided(f) {
 			result.undecided++
 			if result.first == "" {
@@ -125,10 +126,10 @@ func (s *stage) starve(ctx context.Context) (*starved, error) {
 }
 
 // crowd is many agents that write without a pause, each a ConfigMap of its own.
-func (s *stage) crowd(ctx context.Context) (*load, error) {
+func (s *stage) crowd(ctx context.Context) (*measure.Load, error) {
 	var accounts []client.Client
 	for i := range crowd {
-		c, err := s.agent(ctx, fmt.Sprintf("crowd-%d", i))
+		c, err := s.Agent(ctx, fmt.Sprintf("crowd-%d", i))
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +139,7 @@ func (s *stage) crowd(ctx context.Context) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.write = func(ctx context.Context, worker, n int) error {
+	l.Write = func(ctx context.Context, worker, n int) error {
 		target := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "counted", Name: fmt.Sprintf("crowd-%d", worker)}}
 		patch := fmt.Appendf(nil, `{"data":{"n":"%d-%d"}}`, time.Now().UnixNano(), n)
 		return accounts[worker].Patch(ctx, target, client.RawPatch(types.MergePatchType, patch))

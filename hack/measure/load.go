@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"context"
@@ -7,12 +7,13 @@ import (
 	"time"
 )
 
-// load is writes that go on until it is stopped.
-type load struct {
-	// workers write at once, each of them at most once in a while.
-	workers int
-	every   time.Duration
-	write   func(ctx context.Context, worker, n int) error
+// Load is writes that go on until it is stopped.
+type Load struct {
+	// Workers write at once, each of them at most once in Every.
+	Workers int
+	Every   time.Duration
+	// Write makes the n-th write of a worker, both from 0 on.
+	Write func(ctx context.Context, worker, n int) error
 
 	mu      sync.Mutex
 	samples []sample
@@ -30,18 +31,18 @@ type sample struct {
 // writeTimeout is longer than any answer of an API server takes that is not stuck.
 const writeTimeout = 30 * time.Second
 
-// begin starts the writes. A worker that is late does not catch up.
-func (l *load) begin(ctx context.Context) *load {
+// Begin starts the writes. A worker that is late does not catch up.
+func (l *Load) Begin(ctx context.Context) *Load {
 	ctx, l.stop = context.WithCancel(ctx)
-	for worker := range l.workers {
+	for worker := range l.Workers {
 		l.ended.Go(func() { l.work(ctx, worker) })
 	}
 	return l
 }
 
-func (l *load) work(ctx context.Context, worker int) {
+func (l *Load) work(ctx context.Context, worker int) {
 	// Workers begin one after the other, so that their writes are spread.
-	pause := time.NewTimer(l.every * time.Duration(worker) / time.Duration(l.workers))
+	pause := time.NewTimer(l.Every * time.Duration(worker) / time.Duration(l.Workers))
 	defer pause.Stop()
 	for n := 0; ; n++ {
 		select {
@@ -50,10 +51,10 @@ func (l *load) work(ctx context.Context, worker int) {
 		case <-pause.C:
 		}
 		began := time.Now()
-		pause.Reset(l.every)
+		pause.Reset(l.Every)
 		// What is under way when the load ends is finished, so that no answer is lost.
 		call, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
-		err := l.write(call, worker, n)
+		err := l.Write(call, worker, n)
 		cancel()
 		l.mu.Lock()
 		l.samples = append(l.samples, sample{began, time.Since(began), err})
@@ -61,36 +62,36 @@ func (l *load) work(ctx context.Context, worker int) {
 	}
 }
 
-// end stops the writes and waits for those under way.
-func (l *load) end() {
+// End stops the writes and waits for those under way.
+func (l *Load) End() {
 	l.stop()
 	l.ended.Wait()
 }
 
-// between are the writes that began within a span and have been answered.
-func (l *load) between(from, to time.Time) series {
+// Between are the writes that began within a span and have been answered.
+func (l *Load) Between(from, to time.Time) Series {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return collect(l.samples, func(each sample) bool { return !each.began.Before(from) && each.began.Before(to) })
 }
 
-func collect(samples []sample, belongs func(sample) bool) series {
-	var s series
+func collect(samples []sample, belongs func(sample) bool) Series {
+	var s Series
 	for _, each := range samples {
 		switch {
 		case !belongs(each):
 		case each.err != nil:
-			s.failures = append(s.failures, each.err.Error())
+			s.Failures = append(s.Failures, each.err.Error())
 		default:
-			s.took = append(s.took, each.took)
+			s.Took = append(s.Took, each.took)
 		}
 	}
-	slices.Sort(s.took)
+	slices.Sort(s.Took)
 	return s
 }
 
-// within are the writes that began and were answered within a span: what ends it does not touch them.
-func (l *load) within(from, to time.Time) series {
+// Within are the writes that began and were answered within a span: what ends it does not touch them.
+func (l *Load) Within(from, to time.Time) Series {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return collect(l.samples, func(each sample) bool {
@@ -98,22 +99,22 @@ func (l *load) within(from, to time.Time) series {
 	})
 }
 
-// answered are the times of all writes within a span, those that were refused too.
-func (l *load) answered(from, to time.Time) series {
+// Answered are the times of all writes within a span, those that were refused too.
+func (l *Load) Answered(from, to time.Time) Series {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var s series
+	var s Series
 	for _, each := range l.samples {
 		if !each.began.Before(from) && each.began.Before(to) {
-			s.took = append(s.took, each.took)
+			s.Took = append(s.Took, each.took)
 		}
 	}
-	slices.Sort(s.took)
+	slices.Sort(s.Took)
 	return s
 }
 
-// firstAdmitted is when the first write that began after an instant was answered without an error; zero: none yet.
-func (l *load) firstAdmitted(after time.Time) time.Time {
+// FirstAdmitted is when the first write that began after an instant was answered without an error; zero: none yet.
+func (l *Load) FirstAdmitted(after time.Time) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var first time.Time
@@ -127,8 +128,8 @@ func (l *load) firstAdmitted(after time.Time) time.Time {
 	return first
 }
 
-// refusals are how long those took to be answered that began within a span and failed.
-func (l *load) refusals(from, to time.Time) []time.Duration {
+// Refusals are how long those took to be answered that began within a span and failed.
+func (l *Load) Refusals(from, to time.Time) []time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var took []time.Duration

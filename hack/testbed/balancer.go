@@ -1,4 +1,4 @@
-package main
+package testbed
 
 import (
 	"context"
@@ -9,44 +9,44 @@ import (
 	"time"
 )
 
-// balancer stands for a Service and what programs it on a node. New connections go to replicas that were ready when
+// Balancer stands for a Service and what programs it on a node. New connections go to replicas that were ready when
 // they were last asked, in turn; those that are open stay, whatever becomes of the readiness. It does not try another
 // replica when one does not answer, as a Service does not.
-type balancer struct {
+type Balancer struct {
 	listener net.Listener
 	stop     context.CancelFunc
 	serving  sync.WaitGroup
 
 	mu     sync.Mutex
 	next   int
-	behind map[*replica]bool // and whether it is ready
-	order  []*replica
+	behind map[*Replica]bool // and whether it is ready
+	order  []*Replica
 }
 
-// readinessPeriod is how often each replica is asked, as by the chart's probe.
-const readinessPeriod = 2 * time.Second
+// ReadinessPeriod is how often each replica is asked, as by the chart's probe.
+const ReadinessPeriod = 2 * time.Second
 
-func newBalancer(ctx context.Context) (*balancer, error) {
+func newBalancer(ctx context.Context) (*Balancer, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("starting the balancer: %w", err)
 	}
-	b := &balancer{listener: listener, behind: map[*replica]bool{}}
+	b := &Balancer{listener: listener, behind: map[*Replica]bool{}}
 	ctx, b.stop = context.WithCancel(context.WithoutCancel(ctx))
 	b.serving.Go(func() { b.accept(ctx) })
 	return b, nil
 }
 
-func (b *balancer) address() string { return b.listener.Addr().String() }
+func (b *Balancer) address() string { return b.listener.Addr().String() }
 
-func (b *balancer) close() {
+func (b *Balancer) close() {
 	b.stop()
 	_ = b.listener.Close()
 	b.serving.Wait()
 }
 
-// add sends connections to a replica as long as it is ready.
-func (b *balancer) add(r *replica) {
+// Add sends connections to a replica as long as it is ready.
+func (b *Balancer) Add(r *Replica) {
 	ready := r.ready(context.Background()) == nil
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -56,23 +56,23 @@ func (b *balancer) add(r *replica) {
 }
 
 // probe asks a replica for its readiness until it has ended. That it has is seen when it is asked next.
-func (b *balancer) probe(r *replica) {
-	ticker := time.NewTicker(readinessPeriod)
+func (b *Balancer) probe(r *Replica) {
+	ticker := time.NewTicker(ReadinessPeriod)
 	defer ticker.Stop()
-	for !r.ended() {
+	for !r.Ended() {
 		<-ticker.C
 		b.set(r, r.ready(context.Background()) == nil)
 	}
 	b.set(r, false)
 }
 
-func (b *balancer) set(r *replica, ready bool) {
+func (b *Balancer) set(r *Replica, ready bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.behind[r] = ready
 }
 
-func (b *balancer) turn() *replica {
+func (b *Balancer) turn() *Replica {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range b.order {
@@ -85,7 +85,7 @@ func (b *balancer) turn() *replica {
 	return nil
 }
 
-func (b *balancer) accept(ctx context.Context) {
+func (b *Balancer) accept(ctx context.Context) {
 	for {
 		client, err := b.listener.Accept()
 		if err != nil {
@@ -95,13 +95,13 @@ func (b *balancer) accept(ctx context.Context) {
 	}
 }
 
-func (b *balancer) serve(ctx context.Context, client net.Conn) {
+func (b *Balancer) serve(ctx context.Context, client net.Conn) {
 	defer func() { _ = client.Close() }()
 	to := b.turn()
 	if to == nil {
 		return // nobody is ready, which the client sees
 	}
-	server, err := new(net.Dialer).DialContext(ctx, "tcp", to.webhook)
+	server, err := new(net.Dialer).DialContext(ctx, "tcp", to.Webhook)
 	if err != nil {
 		return
 	}
@@ -116,7 +116,7 @@ func (b *balancer) serve(ctx context.Context, client net.Conn) {
 
 // get asks a health endpoint.
 func get(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, readinessPeriod)
+	ctx, cancel := context.WithTimeout(ctx, ReadinessPeriod)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -1,4 +1,4 @@
-package main
+package measure
 
 import (
 	"fmt"
@@ -7,46 +7,56 @@ import (
 	"time"
 )
 
-// report is what came of a drill.
-type report struct {
-	drill   drill
-	setting string
-	claims  []claim
-	figures []figure
-	took    time.Duration
-	err     error
+// Report is what came of an experiment.
+type Report struct {
+	Name, title string
+	setting     string
+	claims      []claim
+	figures     []figure
+	tables      []table
+	took        time.Duration
+	err         error
 }
 
-// claim is something that must hold.
+// claim is something that must hold or, as a target, is to be reached.
 type claim struct {
-	what, seen string
-	holds      bool
+	what, seen    string
+	holds, target bool
 }
 
 // figure is something measured, of which nothing is claimed.
 type figure struct{ what, value string }
 
-// claim says what was seen of something that must hold.
-func (r *report) claim(holds bool, what, seen string, args ...any) {
+// Claim says what was seen of something that must hold.
+func (r *Report) Claim(holds bool, what, seen string, args ...any) {
 	r.claims = append(r.claims, claim{what: what, seen: fmt.Sprintf(seen, args...), holds: holds})
 }
 
-// none claims that there were writes, and that none of them failed.
-func (r *report) none(what string, s series) {
-	r.claim(len(s.failures) == 0 && s.n() > 0, what, "%d of %d%s", len(s.failures), s.n(), s.failure())
+// Target says what was seen of something that is to be reached. Where it is not, the report says so and holds all the same.
+func (r *Report) Target(reached bool, what, seen string, args ...any) {
+	if seen = fmt.Sprintf(seen, args...); !reached {
+		seen += "; not reached"
+	}
+	r.claims = append(r.claims, claim{what: what, seen: seen, holds: reached, target: true})
 }
 
-func (r *report) figure(what, value string, args ...any) {
+// None claims that there were writes, and that none of them failed.
+func (r *Report) None(what string, s Series) {
+	r.Claim(len(s.Failures) == 0 && s.N() > 0, what, "%d of %d%s", len(s.Failures), s.N(), s.Failure())
+}
+
+// Figure says something that was measured, of which nothing is claimed.
+func (r *Report) Figure(what, value string, args ...any) {
 	r.figures = append(r.figures, figure{what: what, value: fmt.Sprintf(value, args...)})
 }
 
-// settingf says under what load the drill was carried out.
-func (r *report) settingf(format string, args ...any) { r.setting = fmt.Sprintf(format, args...) }
+// Settingf says under what load the experiment was carried out.
+func (r *Report) Settingf(format string, args ...any) { r.setting = fmt.Sprintf(format, args...) }
 
-// holds says that the drill was carried out and that everything it claims was seen.
-func (r *report) holds() bool {
+// holds says that the experiment was carried out and that everything it claims was seen.
+func (r *Report) holds() bool {
 	for _, c := range r.claims {
-		if !c.holds {
+		if !c.holds && !c.target {
 			return false
 		}
 	}
@@ -57,16 +67,22 @@ func (r *report) holds() bool {
 const lineWidth, whatWidth = 80, 38
 
 // print shows the report within 80 columns.
-func (r *report) print(out io.Writer) {
+func (r *Report) print(out io.Writer) {
 	for _, c := range r.claims {
 		mark := "ok  "
-		if !c.holds {
+		switch {
+		case !c.holds && c.target:
+			mark = "miss"
+		case !c.holds:
 			mark = "FAIL"
 		}
 		row(out, mark, c.what, c.seen)
 	}
 	for _, f := range r.figures {
 		row(out, "    ", f.what, f.value)
+	}
+	for i := range r.tables {
+		r.tables[i].print(out)
 	}
 	if r.err != nil {
 		fmt.Fprintf(out, "FAIL it could not be carried out: %v\n", r.err)
