@@ -14,7 +14,6 @@ PLUGIN := cmd/kubectl-countersign
 # Where make install puts the plugin: it must be on the PATH.
 BINDIR ?= $(or $(shell $(GO) env GOBIN),$(shell $(GO) env GOPATH)/bin)
 FUZZTIME ?= 30s
-BENCH ?= .
 
 # The flags of every binary that is built here: static, and the same wherever it is built.
 BUILD := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
@@ -133,9 +132,8 @@ fuzz: ## Run every fuzz target for FUZZTIME; make test runs their seeds, and mut
 		$(GO) test -run '^$$' -fuzz "^$${target#func }$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s "$$(dirname "$$file")"; done
 
 .PHONY: bench
-bench: ## Run the benchmarks that BENCH matches.
-	@{ grep -rlE '^func Benchmark' --include='*_test.go' . || true; } | xargs -r -n1 dirname | sort -u \
-		| xargs -r $(GO) test -timeout 60m -run '^$$' -bench '$(BENCH)' -benchmem
+bench: controlplane ## Measure what Countersign costs, all or the BENCH, and write docs/performance.md.
+	$(GO) run ./hack/bench $(if $(BENCH),--only $(BENCH)) $(if $(PACE),--pace $(PACE),--document docs/performance.md)
 
 .PHONY: drill
 drill: controlplane ## Break things under load, all or the DRILL, and write docs/reliability.md.

@@ -1,0 +1,113 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/util/sets"
+
+	"github.com/countersign-dev/countersign/hack/measure"
+	"github.com/countersign-dev/countersign/hack/testbed"
+	"github.com/countersign-dev/countersign/internal/policy"
+)
+
+// TestDocument wants the document to have a place for each measurement.
+func TestDocument(t *testing.T) {
+	content, err := os.ReadFile("../../docs/performance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "performance.md")
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var reports []*measure.Report
+	for _, m := range measurements {
+		r := &measure.Report{Name: m.Name}
+		r.Settingf("one replica")
+		r.Claim(true, "it is "+m.Name, "yes")
+		reports = append(reports, r)
+	}
+	if err := measure.WriteDocument(path, "two cores", reports); err != nil {
+		t.Fatal(err)
+	}
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range measurements {
+		if !strings.Contains(string(written), "| it is "+m.Name+" | yes |") {
+			t.Errorf("the figures of %s are not in the document", m.Name)
+		}
+	}
+}
+
+// TestPolicies wants what is measured to be what is said: so many policies compile, and so many of them match.
+func TestPolicies(t *testing.T) {
+	for _, match := range []int{1, 10, 1000} {
+		matches, names, subjects := 0, sets.Set[string]{}, sets.Set[string]{}
+		for i := range 1000 {
+			p, err := policyOf(i, match)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if compiled := policy.Compile(p, policy.Identity{}); len(compiled.Errors) > 0 {
+				t.Fatalf("%s: %v", p.Name, compiled.Errors)
+			}
+			names.Insert(p.Name)
+			s := p.Spec.Subjects[0]
+			subjects.Insert(s.Namespace + "/" + s.Name)
+			if s.Name == governed && p.Spec.Governs == nil {
+				matches++
+			}
+		}
+		if matches != match || len(names) != 1000 || len(subjects) > otherAccounts+1 {
+			t.Errorf("%d policies match, not %d; %d names, %d accounts", matches, match, len(names), len(subjects))
+		}
+	}
+}
+
+// TestKinds wants objects to be of the sizes that the document says, before the API server adds to them.
+func TestKinds(t *testing.T) {
+	for name, tc := range map[string]struct {
+		kind        kind
+		least, most int
+	}{
+		"small":  {smallDeployment, 700, 2000},
+		"large":  {largeDeployment, 15000, 40000},
+		"secret": {secret, 500, 1500},
+	} {
+		text, err := json.Marshal(tc.kind.object(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) < tc.least || len(text) > tc.most {
+			t.Errorf("%s: %d bytes, want %d to %d", name, len(text), tc.least, tc.most)
+		}
+	}
+}
+
+// TestLap reads a turn out of what the API server counts.
+func TestLap(t *testing.T) {
+	const webhook, plugin = "apiserver_admission_webhook_admission_duration_seconds", "apiserver_admission_controller_admission_duration_seconds"
+	labels := func(name string) string {
+		return `{name="` + name + `",operation="UPDATE",rejected="false",type="validate"}`
+	}
+	m := testbed.Metrics{
+		webhook + "_sum" + labels(noopName): .02, webhook + "_count" + labels(noopName): 10,
+		webhook + "_sum" + labels("other"): 7, webhook + "_count" + labels("other"): 3,
+		plugin + "_sum" + labels("ValidatingAdmissionWebhook"): .03, plugin + "_count" + labels("ValidatingAdmissionWebhook"): 10,
+		plugin + "_sum" + labels("ValidatingAdmissionPolicy"): .0001, plugin + "_count" + labels("ValidatingAdmissionPolicy"): 10,
+	}
+	var got lap
+	got.read(m, variant{webhook: noopName})
+	want := lap{calls: 10, asked: 2 * time.Millisecond, strangers: 3, webhooks: 3 * time.Millisecond, policies: 10 * time.Microsecond}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(lap{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
