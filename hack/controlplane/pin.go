@@ -68,15 +68,24 @@ func upstreamModule(ctx context.Context, dir, version string) (string, error) {
 	return string(data), err
 }
 
-var staged = regexp.MustCompile(`(?m)^\s*(k8s\.io/\S+) => \./staging/`)
+var (
+	staged = regexp.MustCompile(`(?m)^\s*(k8s\.io/\S+) => \./staging/`)
+	// language are the lines that say which Go the binaries behave like.
+	language = regexp.MustCompile(`(?m)^(?:go|godebug) \S+$`)
+)
 
 // kubernetesModule replaces the modules that Kubernetes keeps in its own tree by
 // the release of each: v1.37.2 goes with v0.37.2. Other k8s.io modules, such as
-// utils and kube-openapi, have versions of their own.
+// utils and kube-openapi, have versions of their own. The main module decides on
+// the defaults of GODEBUG: with the lines of Kubernetes, an old version behaves
+// as it was released, whichever Go compiles it.
 func kubernetesModule(upstream, version string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "module github.com/countersign-dev/countersign/hack/controlplane/modules/%s-%s\n\n", kubernetesDir, version)
-	fmt.Fprintf(&b, "go 1.26.0\n\nrequire k8s.io/kubernetes v%s\n\nreplace (\n", version)
+	for _, line := range language.FindAllString(upstream, -1) {
+		fmt.Fprintf(&b, "%s\n\n", line)
+	}
+	fmt.Fprintf(&b, "require k8s.io/kubernetes v%s\n\nreplace (\n", version)
 	for _, m := range staged.FindAllStringSubmatch(upstream, -1) {
 		fmt.Fprintf(&b, "\t%s => %s v0%s\n", m[1], m[1], strings.TrimPrefix(version, "1"))
 	}

@@ -83,7 +83,13 @@ func TestStampKubernetes(t *testing.T) {
 }
 
 func TestKubernetesModule(t *testing.T) {
-	upstream := `require (
+	upstream := `module k8s.io/kubernetes
+
+go 1.25.0
+
+godebug default=go1.25
+
+require (
 	k8s.io/api v0.0.0
 	k8s.io/utils v0.0.0-20260101000000-abcdef
 )
@@ -95,7 +101,9 @@ replace (
 `
 	want := `module github.com/countersign-dev/countersign/hack/controlplane/modules/kubernetes-1.35.4
 
-go 1.26.0
+go 1.25.0
+
+godebug default=go1.25
 
 require k8s.io/kubernetes v1.35.4
 
