@@ -25,15 +25,17 @@ tooldir = $(CACHE)/tools/$(1)-$(shell { $(GO) env GOVERSION GOHOSTOS GOHOSTARCH;
 	| LC_ALL=C sort | xargs cat; } | git hash-object --stdin | cut -c1-12)
 GENERATE_BIN := $(call tooldir,generate)
 LINT_BIN := $(call tooldir,lint)
+HELMUNITTEST_BIN := $(call tooldir,helmunittest)
 CONTROLLER_GEN := $(GENERATE_BIN)/controller-gen
 CRD_REF_DOCS := $(GENERATE_BIN)/crd-ref-docs
 GOLANGCI_LINT := $(LINT_BIN)/golangci-lint
+HELM_UNITTEST := $(HELMUNITTEST_BIN)/helm-unittest
 HELM := $(GO) run ./hack/tools/helm
 export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
 
 # What make generate writes; make verify wants it committed.
 GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/reference/api.md docs/kubectl
-MODULES := . hack/tools/generate hack/tools/lint hack/tools/promql
+MODULES := . hack/tools/generate hack/tools/helmunittest hack/tools/lint hack/tools/promql
 # Packages with goroutines are tested with the race detector, where there is a C compiler for it.
 RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|internal/settlement|webhooks)(/|$$)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
@@ -80,6 +82,11 @@ generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Generate deep copies, CRDs, the c
 fmt: $(GOLANGCI_LINT) ## Format the Go code.
 	$(GOLANGCI_LINT) fmt
 
+.PHONY: chart-snapshots
+chart-snapshots: $(HELM_UNITTEST) ## Write anew what the chart's unit suites expect of it as it is.
+	rm -rf $(CHART)/tests/__snapshot__
+	$(HELM_UNITTEST) --strict $(CHART)
+
 .PHONY: demo
 demo: controlplane ## Show it on a real control plane; KEEP=1 leaves it running.
 	$(GO) run ./hack/demo $(if $(KEEP),--keep)
@@ -110,15 +117,16 @@ lint-api: $(GOLANGCI_LINT) ## Check the API types against the Kubernetes API con
 	$(GOLANGCI_LINT) run --config .golangci-kal.yml ./api/...
 
 .PHONY: lint-chart
-lint-chart: controlplane ## Check the chart with the real Helm.
+lint-chart: controlplane $(HELM_UNITTEST) ## Check the chart with the real Helm, and by its unit suites.
 	$(HELM) lint --strict $(CHART) --namespace countersign-system
 	$(HELM) template countersign $(CHART) --namespace countersign-system >/dev/null
+	$(HELM_UNITTEST) --strict $(CHART)
 
 ##@ Test
 
 .PHONY: test
 # The go command's cache of results does not see what the programs that tests start are built from: -count=1 runs all.
-test: controlplane ## Run all tests, on a real control plane.
+test: controlplane ## Run all tests, on a real control plane; K8S=1.34.4 picks another version that is pinned.
 	@packages=$$($(GO) list ./...); failed=0; \
 	$(GO) test -count=1 -timeout 20m $$(grep -vE '$(RACE_PACKAGES)' <<<"$$packages") || failed=1; \
 	concurrent=$$(grep -E '$(RACE_PACKAGES)' <<<"$$packages" || true); \
@@ -140,7 +148,7 @@ drill: controlplane ## Break things under load, all or the DRILL, and write docs
 	$(GO) run ./hack/drill $(if $(DRILL),--only $(DRILL)) $(if $(PACE),--pace $(PACE),--document docs/reliability.md)
 
 .PHONY: controlplane
-controlplane: ## Build the control plane that the tests run on, once.
+controlplane: ## Build the control plane that the tests run on, once; K8S=1.34.4 picks another version.
 	@$(GO) run ./hack/controlplane/cmd/controlplane build
 
 ##@ Other
@@ -162,3 +170,6 @@ $(CRD_REF_DOCS):
 
 $(GOLANGCI_LINT):
 	$(call tool,lint,./golangci-lint)
+
+$(HELM_UNITTEST):
+	$(call tool,helmunittest,github.com/helm-unittest/helm-unittest/cmd/helm-unittest)

@@ -40,11 +40,11 @@ func TestLint(t *testing.T) {
 	mustHelm(t, "lint", "--strict", "--quiet", chart)
 }
 
+// TestRefusedValues has what the schema and Helm refuse. What templates refuse, the unit suites in tests have.
 func TestRefusedValues(t *testing.T) {
 	tests := map[string]struct {
-		namespace string
-		args      []string
-		want      string
+		args []string
+		want string
 	}{
 		"typo":                        {args: []string{"--set", "replica=2"}, want: "'replica' not allowed"},
 		"typo below":                  {args: []string{"--set", "image.repo=x"}, want: "'repo' not allowed"},
@@ -55,50 +55,19 @@ func TestRefusedValues(t *testing.T) {
 			args: []string{"--set-json", `rbac.extraRules=[{"apiGroups":["a"],"resources":["b"],"verbs":["update"]}]`}, want: "verbs",
 		},
 		"budget that blocks every drain": {args: []string{"--set", "replicas=2,podDisruptionBudget.maxUnavailable=0"}, want: "maxUnavailable"},
-		"namespace kube-system":          {namespace: "kube-system", want: "needs a namespace of its own"},
-		"namespace default":              {namespace: "default", want: "needs a namespace of its own"},
-		"no replicas":                    {args: []string{"--set", "replicas=0"}, want: "replicas must be 1 or more"},
-		"replicas without election":      {args: []string{"--set", "replicas=2,leaderElection.enabled=false"}, want: "leaderElection.enabled must be true"},
-		"a budget that lets all go":      {args: []string{"--set", "podDisruptionBudget.maxUnavailable=2"}, want: "must be less than replicas"},
-		"pods that nothing finds": {
-			args: []string{"--set-json", `podLabels={"app.kubernetes.io/name":"x"}`}, want: "podLabels must not hold app.kubernetes.io/name",
-		},
-		"root":         {args: []string{"--set", "podSecurityContext.runAsUser=0"}, want: "needs no rights on its node"},
-		"privileged":   {args: []string{"--set", "securityContext.privileged=true"}, want: "needs no rights on its node"},
-		"no retention": {args: []string{"--set", "approvals.retention=0s"}, want: "approvals/retention"},
-		"no duration":  {args: []string{"--set", "approvals.retention="}, want: "approvals/retention"},
-		"no definitions in a cluster without": {
-			args: []string{"--api-versions", "apiregistration.k8s.io/v1", "--set", "crds.install=false"}, want: "the operator could not start",
-		},
-		"nobody's account":             {args: []string{"--set", "serviceAccount.create=false"}, want: "serviceAccount.name must be given"},
-		"a monitor without metrics":    {args: []string{"--set", "metrics.enabled=false,metrics.serviceMonitor.enabled=true"}, want: "needs metrics.enabled"},
-		"alerts without metrics":       {args: []string{"--set", "metrics.enabled=false,metrics.prometheusRule.enabled=true"}, want: "needs metrics.enabled"},
-		"an interval without a unit":   {args: []string{"--set", "metrics.serviceMonitor.interval=x"}, want: "serviceMonitor/interval"},
-		"certificates of nobody known": {args: []string{"--set", "certificates.mode=vault"}, want: "certificates/mode"},
-		"a Secret without a name":      {args: []string{"--set", "certificates.mode=existing-secret"}, want: "existingSecret must be given"},
-		"a Secret that nobody reads":   {args: []string{"--set", "certificates.existingSecret=x"}, want: "the mode is self-managed"},
-		"the operator's own Secret": {
-			args: []string{"--set", "certificates.mode=existing-secret,certificates.existingSecret=" + certSecret}, want: "must be another Secret",
-		},
-		"an issuer that nobody asks":   {args: []string{"--set", "certificates.certManager.issuerRef.name=x"}, want: "the mode is self-managed"},
-		"an issuer without a name":     {args: []string{"--set", "certificates.mode=cert-manager,certificates.certManager.issuerRef.kind=Issuer"}, want: "needs a name"},
-		"a flag for the certificate":   {args: []string{"--set", "extraArgs={--provided-cert-secret=x}"}, want: "must not hold --provided-cert-secret=x"},
-		"Kubernetes before 1.34":       {args: []string{"--kube-version", "1.33.9"}, want: "chart requires kubeVersion"},
-		"no seats":                     {args: []string{"--set", "apiPriority.nominalConcurrencyShares=0"}, want: "nominalConcurrencyShares"},
-		"no owner":                     {args: []string{"--set", "extraArgs={--owner-cluster-role=}"}, want: "must not hold --owner-cluster-role="},
-		"another namespace":            {args: []string{"--set", "extraArgs={--namespace,other}"}, want: "extraArgs"},
-		"a log level twice":            {args: []string{"--set", "extraArgs={--log-level=3}"}, want: "must not hold --log-level=3"},
-		"callers without an authority": {args: []string{"--set", "clientCertificates.names={kube-apiserver}"}, want: "counts only together"},
-		"a name that is two":           {args: []string{"--set-json", `clientCertificates={"caConfigMap":"c","names":["a,b"]}`}, want: "clientCertificates/names"},
-		"everybody by a flag":          {args: []string{"--set", "extraArgs={--client-ca-file=}"}, want: "must not hold --client-ca-file="},
-		"a network without a list":     {args: []string{"--set", "networkPolicy.webhookFrom=10.0.0.0/8"}, want: "webhookFrom"},
+		"no retention":                   {args: []string{"--set", "approvals.retention=0s"}, want: "approvals/retention"},
+		"no duration":                    {args: []string{"--set", "approvals.retention="}, want: "approvals/retention"},
+		"an interval without a unit":     {args: []string{"--set", "metrics.serviceMonitor.interval=x"}, want: "serviceMonitor/interval"},
+		"certificates of nobody known":   {args: []string{"--set", "certificates.mode=vault"}, want: "certificates/mode"},
+		"Kubernetes before 1.34":         {args: []string{"--kube-version", "1.33.9"}, want: "chart requires kubeVersion"},
+		"no seats":                       {args: []string{"--set", "apiPriority.nominalConcurrencyShares=0"}, want: "nominalConcurrencyShares"},
+		"another namespace":              {args: []string{"--set", "extraArgs={--namespace,other}"}, want: "extraArgs"},
+		"a name that is two":             {args: []string{"--set-json", `clientCertificates={"caConfigMap":"c","names":["a,b"]}`}, want: "clientCertificates/names"},
+		"a network without a list":       {args: []string{"--set", "networkPolicy.webhookFrom=10.0.0.0/8"}, want: "webhookFrom"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			if tc.namespace == "" {
-				tc.namespace = namespace
-			}
-			out, err := renderIn(t, tc.namespace, tc.args...)
+			out, err := renderIn(t, namespace, tc.args...)
 			if err == nil || !strings.Contains(out, tc.want) {
 				t.Errorf("got %v, want a refusal that says %q\n%.2000s", err, tc.want, out)
 			}
