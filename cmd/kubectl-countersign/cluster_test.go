@@ -296,3 +296,8 @@ func manifest(t *testing.T, o any) string {
 	}
 	return path
 }
+
+// policyObject names a policy.
+func policyObject(name string) *v1alpha1.AgentActionPolicy {
+	return &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: name}}
+}

@@ -30,6 +30,9 @@ const (
 	Activities = "agentactivities." + v1alpha1.GroupName
 )
 
+// Names are those of the definitions that are watched over.
+var Names = []string{Policies, Approvals, Activities}
+
 // Service names the APIService of the version that is used.
 var Service = v1alpha1.GroupVersion.Version + "." + v1alpha1.GroupName
 
@@ -73,9 +76,22 @@ type Watch struct {
 	listeners []func(*unstructured.Unstructured, string)
 }
 
-// New reads the definitions that this program was built with.
+// New watches over what this program was built with.
 func New(client dynamic.Interface) (*Watch, error) {
-	w := &Watch{client: client, want: map[string]*apiextensionsv1.CustomResourceDefinition{}, problems: map[string]string{Service: unverified}}
+	want, err := Read()
+	if err != nil {
+		return nil, err
+	}
+	w := &Watch{client: client, want: want, problems: map[string]string{Service: unverified}}
+	for name := range want {
+		w.problems[name] = unverified
+	}
+	return w, nil
+}
+
+// Read reads the definitions that this program was built with, by name.
+func Read() (map[string]*apiextensionsv1.CustomResourceDefinition, error) {
+	want := map[string]*apiextensionsv1.CustomResourceDefinition{}
 	files, err := config.Definitions.ReadDir("crd")
 	if err != nil {
 		return nil, fmt.Errorf("reading the embedded definitions: %w", err)
@@ -85,18 +101,18 @@ func New(client dynamic.Interface) (*Watch, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading the embedded definitions: %w", err)
 		}
-		want := &apiextensionsv1.CustomResourceDefinition{}
-		if err := yaml.UnmarshalStrict(text, want); err != nil {
+		definition := &apiextensionsv1.CustomResourceDefinition{}
+		if err := yaml.UnmarshalStrict(text, definition); err != nil {
 			return nil, fmt.Errorf("reading the embedded definition %s: %w", file.Name(), err)
 		}
-		w.want[want.Name], w.problems[want.Name] = want, unverified
+		want[definition.Name] = definition
 	}
-	for _, name := range []string{Policies, Approvals, Activities} {
-		if w.want[name] == nil {
+	for _, name := range Names {
+		if want[name] == nil {
 			return nil, fmt.Errorf("reading the embedded definitions: %s is not among them", name)
 		}
 	}
-	return w, nil
+	return want, nil
 }
 
 // NeedLeaderElection says that every replica looks for itself.
@@ -131,7 +147,7 @@ func (w *Watch) follow(ctx context.Context, running *sync.WaitGroup, of schema.G
 		func(o *metav1.ListOptions) { o.FieldSelector = only }).Informer()
 	seen := func(o any) {
 		if object, ok := o.(*unstructured.Unstructured); ok {
-			w.note(ctx, object, w.problemOf(object))
+			w.note(ctx, object, Problem(object, w.want[object.GetName()]))
 		}
 	}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
@@ -161,8 +177,16 @@ func named(of schema.GroupVersionResource, name string) *unstructured.Unstructur
 	return object
 }
 
-// problemOf says what is the matter with an object, empty for nothing.
-func (w *Watch) problemOf(object *unstructured.Unstructured) string {
+// Resource is what the definitions, or the APIService, are stored as.
+func Resource(name string) schema.GroupVersionResource {
+	if name == Service {
+		return services
+	}
+	return definitions
+}
+
+// Problem says what is the matter with the APIService, or with a definition beside the one that is wanted: empty for nothing.
+func Problem(object *unstructured.Unstructured, want *apiextensionsv1.CustomResourceDefinition) string {
 	if object.GetName() == Service {
 		return serviceProblem(object)
 	}
@@ -170,7 +194,7 @@ func (w *Watch) problemOf(object *unstructured.Unstructured) string {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, live); err != nil {
 		return "it cannot be read: " + err.Error()
 	}
-	return Difference(live, w.want[object.GetName()])
+	return Difference(live, want)
 }
 
 // serviceProblem says whether somebody else than the API server itself serves the kinds.
@@ -240,7 +264,7 @@ func (w *Watch) Verify(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("reading the definition %s: %w", Policies, err)
 	}
 	for _, object := range []*unstructured.Unstructured{service, definition} {
-		if problem := w.problemOf(object); problem != "" {
+		if problem := Problem(object, w.want[object.GetName()]); problem != "" {
 			return "", &ChangedError{Name: object.GetName(), Problem: problem}
 		}
 	}

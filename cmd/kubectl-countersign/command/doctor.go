@@ -3,22 +3,39 @@ package command
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"sigs.k8s.io/yaml"
+	"k8s.io/client-go/rest"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
-	"github.com/countersign-dev/countersign/cmd/kubectl-countersign/terminal"
+	"github.com/countersign-dev/countersign/internal/canary"
+	"github.com/countersign-dev/countersign/internal/protection"
 )
 
 const doctorHelp = `Look for what would keep Countersign from enforcing in this cluster, and name the command that mends it.
 
-It looks at the API server, the kinds, the webhook configurations with their certificates, every policy and its subjects,
-and what RBAC lets the governed service accounts do to Countersign itself. As a canary it has a ConfigMap created in a dry
-run under the identity of countersign-canary, which Countersign refuses. Nothing is stored.
+It looks at these, one after another. The names are those of "check" in -o json:
+
+  server        the version of the API server, and its clock
+  definitions   Countersign's kinds: are they what the operator and this plugin know, and who serves them
+  webhooks      the webhook configurations: are they there, do they fail closed, what do they trust
+  operator      the Deployment, and the replicas that are ready behind its Service
+  certificate   what the operator serves, as its Secret has it, beside what the API server trusts
+  replicas      what each replica tells: its version, its policies, and what its canary finds
+  priority      in which queue the API server puts what the operator asks
+  canary        is the canary refused by Countersign
+  level         which level of protection is in force
+  policies      is every policy understood and in force
+  subjects      is there anybody whom a policy names
+  routes        what RBAC lets governed subjects do that leads around Countersign
+
+As the canary it has a ConfigMap created, and the webhook configuration and the binding of the admission policy deleted, all
+in dry runs, under the identity of a service account that Countersign refuses everything. As the operator it asks who it
+is. Nothing is stored.
 
 What you have no right to look at is reported as unknown: an administrator sees all of it.
 
@@ -30,73 +47,64 @@ Exit codes:
 const doctorExamples = `  # Look at everything
   kubectl countersign doctor
 
-  # For a program
-  kubectl countersign doctor -o json`
-
-// severity says how bad a finding is. The values are published.
-type severity string
-
-const (
-	healthy severity = "ok"
-	unknown severity = "unknown"
-	warning severity = "warning"
-	failing severity = "failure"
-)
-
-// finding is one thing that was looked at.
-type finding struct {
-	Severity severity `json:"severity"`
-	// Text says what was found.
-	Text string `json:"text"`
-	// Mend is the command that mends it, empty where nothing has to be.
-	Mend string `json:"mend,omitempty"`
-}
+  # What has to be done, for a program
+  kubectl countersign doctor -o json | jq '.findings[] | select(.severity == "failure")'`
 
 // doctor looks at a cluster.
 type doctor struct {
 	e       *Environment
+	config  *rest.Config
 	cluster kubernetes.Interface
 	self    authenticationv1.UserInfo
 	// namespace is that of the operator.
 	namespace string
+	hooks     []hookConfiguration
+	operator  operatorFacts
 	policies  []*v1alpha1.AgentActionPolicy
-	findings  []finding
-}
+	accounts  accounts
+	// skew is how far the clock here is ahead of the API server's.
+	skew time.Duration
+	// defined says that some of Countersign's kinds were found, or cannot be looked at.
+	defined       bool
+	canaryOutcome canary.Outcome
+	level         protection.Level
 
-func (d *doctor) add(s severity, mend, format string, args ...any) {
-	d.findings = append(d.findings, finding{Severity: s, Mend: mend, Text: fmt.Sprintf(format, args...)})
+	report report
 }
 
 func newDoctor(e *Environment) *cobra.Command {
-	var form string
-	d := &doctor{e: e}
+	d := &doctor{e: e, report: report{e: e}}
 	c := &cobra.Command{
 		Use: "doctor", Short: "Look for what would keep Countersign from enforcing", Long: doctorHelp, Example: doctorExamples,
 		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	c.Flags().StringVarP(&form, "output", "o", "", "Form of the output: json|yaml")
+	c.Flags().StringVarP(&d.report.form, "output", "o", "", "Form of the output: json|yaml")
 	c.Flags().StringVar(&d.namespace, "operator-namespace", "countersign-system", "Namespace of the operator, where its webhooks do not say")
 	completeFlag(c, "output", oneOf("json", "yaml"))
 	completeFlag(c, "operator-namespace", e.completeNamespaces)
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if form != "" && form != "json" && form != "yaml" {
+		if form := d.report.form; form != "" && form != "json" && form != "yaml" {
 			return usageError{fmt.Errorf("-o %q: must be json or yaml", form)}
 		}
-		if err := d.examine(c.Context()); err != nil {
+		if err := d.connect(c.Context()); err != nil {
 			return err
 		}
-		return d.report(form)
+		d.examine(c.Context())
+		if err := c.Context().Err(); err != nil {
+			return fmt.Errorf("looking at the cluster: %w", err)
+		}
+		return d.report.end()
 	}
 	return c
 }
 
-// examine looks at one thing after another. It fails where nothing at all can be seen.
-func (d *doctor) examine(ctx context.Context) error {
-	config, err := d.e.RESTConfig()
-	if err != nil {
+// connect fails where nothing at all can be seen.
+func (d *doctor) connect(ctx context.Context) error {
+	var err error
+	if d.config, err = d.e.RESTConfig(); err != nil {
 		return err
 	}
-	if d.cluster, err = kubernetes.NewForConfig(config); err != nil {
+	if d.cluster, err = kubernetes.NewForConfig(d.config); err != nil {
 		return fmt.Errorf("connecting: %w", err)
 	}
 	review, err := d.cluster.AuthenticationV1().SelfSubjectReviews().Create(ctx, &authenticationv1.SelfSubjectReview{}, metav1.CreateOptions{})
@@ -104,71 +112,35 @@ func (d *doctor) examine(ctx context.Context) error {
 		return fmt.Errorf("asking the API server who you are: %w", err)
 	}
 	d.self = review.Status.UserInfo
-	if err := d.server(ctx, config); err != nil {
-		return err
-	}
-	d.webhooks(ctx)
-	d.readPolicies(ctx)
-	d.subjects(ctx)
-	d.routes(ctx)
-	d.canary(ctx, config)
+	d.locate(ctx)
 	return nil
 }
 
-// report writes what was found, in the order in which it was looked at.
-func (d *doctor) report(form string) error {
-	count := map[severity]int{}
-	for i := range d.findings {
-		count[d.findings[i].Severity]++
-	}
-	switch form {
-	case "json", "yaml":
-		if err := d.encode(form); err != nil {
-			return err
+// examine looks at one thing after another. Where Countersign is not installed it ends early.
+func (d *doctor) examine(ctx context.Context) {
+	for _, check := range []struct {
+		name string
+		look func(context.Context)
+	}{
+		{"server", d.server}, {"definitions", d.definitions}, {"webhooks", d.webhooks}, {"operator", d.deployment},
+		{"certificate", d.certificate}, {"replicas", d.replicas}, {"priority", d.priority}, {"canary", d.canary},
+		{"level", d.protection}, {"policies", d.readPolicies}, {"subjects", d.subjects}, {"routes", d.routes},
+	} {
+		if check.name == "operator" && !d.defined && !d.hooked() || ctx.Err() != nil {
+			return
 		}
-	default:
-		for i := range d.findings {
-			d.line(&d.findings[i])
-		}
-	}
-	switch {
-	case count[failing] > 0:
-		return exitWith(exitFailed, fmt.Sprintf("keeps Countersign from enforcing, or may: %d of %d findings", count[failing], len(d.findings)))
-	case count[unknown] > 0:
-		return exitWith(exitFailed, fmt.Sprintf("could not be looked at: %d of %d", count[unknown], len(d.findings)))
-	default:
-		return nil
+		d.report.check = check.name
+		check.look(ctx)
 	}
 }
 
-func (d *doctor) encode(form string) error {
-	text, err := yaml.Marshal(map[string]any{"findings": d.findings})
-	if err == nil && form == "json" {
-		text, err = yaml.YAMLToJSON(text)
-		text = append(text, '\n')
-	}
-	if err != nil {
-		return fmt.Errorf("writing the findings: %w", err)
-	}
-	d.e.Printf("%s", text)
-	return nil
-}
+func (d *doctor) ok(format string, args ...any) { d.report.add(healthy, "", format, args...) }
 
-// line writes a finding, wrapped at the width of the screen, with what mends it in a line of its own to copy.
-func (d *doctor) line(f *finding) {
-	const indent = 9
-	style := map[severity]terminal.Style{healthy: terminal.Green, unknown: terminal.Faint, warning: terminal.Yellow, failing: terminal.Red}
-	label, left := string(f.Severity), 0
-	if d.e.Screen.Width > 0 {
-		left = max(d.e.Screen.Width-indent, leastWidth/2)
-	}
-	for i, part := range terminal.Wrap(terminal.Clean(f.Text), left) {
-		if i > 0 {
-			label = ""
-		}
-		d.e.Printf("%s%*s%s\n", d.e.Screen.Paint(style[f.Severity], label), indent-len(label), "", part)
-	}
-	if f.Mend != "" {
-		d.e.Printf("%*s%s\n", indent, "", d.e.Screen.Paint(terminal.Bold, terminal.Clean(f.Mend)))
-	}
+func (d *doctor) warn(mend, format string, args ...any) { d.report.add(warning, mend, format, args...) }
+
+func (d *doctor) fail(mend, format string, args ...any) { d.report.add(failing, mend, format, args...) }
+
+// unknown reports what could not be looked at, and why.
+func (d *doctor) unknown(err error, format string, args ...any) {
+	d.report.add(unknown, "", "%s: %s", fmt.Sprintf(format, args...), d.e.explain(err))
 }

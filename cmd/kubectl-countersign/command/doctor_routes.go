@@ -1,0 +1,204 @@
+package command
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+	authorizationv1 "k8s.io/api/authorization/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/cmd/kubectl-countersign/terminal"
+	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/protection"
+)
+
+// never is a level that there is not.
+const never = protection.Sealed + 1
+
+// route is a right that leads around Countersign. What names the reserved right that it belongs to (internal/policy): one
+// or two of each are asked, since who has one has mostly been given a role with all of them.
+type route struct {
+	what, group, resource, verb string
+	// namespaced says that to have it in one's own namespace is enough.
+	namespaced bool
+	// kept is the level of protection from which on those who have the right are refused all the same.
+	kept protection.Level
+}
+
+const admissionRights = "change admission webhooks and policies"
+
+var routesAround = []route{
+	{admissionRights, "admissionregistration.k8s.io", "validatingwebhookconfigurations", "delete", false, protection.Policy},
+	{admissionRights, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "create", false, protection.Policy},
+	{admissionRights, "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "delete", false, protection.Sealed},
+	{admissionRights, "admissionregistration.k8s.io", "mutatingadmissionpolicies", "create", false, protection.Sealed},
+	{"act as somebody else", "", "users", "impersonate", false, protection.Sealed},
+	{"act as somebody else", "", "groups", "impersonate", false, protection.Sealed},
+	{"act as somebody else", "", "serviceaccounts", "impersonate", true, protection.Sealed},
+	{"act as somebody else", "authentication.k8s.io", "users", "impersonate:user-info", false, protection.Sealed},
+	{"talk to kubelets", "", "nodes/proxy", "get", false, never}, // a kubelet runs commands for who may get it, and asks nobody else
+	{"create tokens for accounts", "", "serviceaccounts/token", "create", true, protection.Webhooks},
+	{"approve or issue certificates", "certificates.k8s.io", "certificatesigningrequests/approval", "update", false, protection.Webhooks},
+	{"ask for certificates of pods", "certificates.k8s.io", "podcertificaterequests", "create", true, protection.Webhooks},
+	{"grant rights that one does not have", "rbac.authorization.k8s.io", "clusterroles", "escalate", false, protection.Webhooks},
+	{"grant rights that one does not have", "rbac.authorization.k8s.io", "clusterroles", "bind", false, protection.Webhooks},
+	{"approve what agents ask for", v1alpha1.GroupName, "actionapprovals", "approve", true, protection.Webhooks},
+	{"write what became of approvals", v1alpha1.GroupName, "actionapprovals/status", "update", true, protection.Webhooks},
+	{"change policies", v1alpha1.GroupName, "agentactionpolicies", "update", false, protection.Webhooks},
+}
+
+func (r *route) text() string { return r.verb + " " + r.resource }
+
+// agent is somebody whom an Enforce policy names.
+type agent struct {
+	// text names it to people.
+	text      string
+	user      string
+	groups    []string
+	namespace string // of a service account
+	// open and kept are the routes that it has: those that nothing closes now, and the others.
+	open, kept []string
+}
+
+const (
+	// mostAgents bounds who is asked about, and atOnce how many questions the API server has at a time.
+	mostAgents, atOnce = 100, 16
+	mendRoutes         = "kubectl countersign review"
+)
+
+// routes asks what RBAC lets the governed subjects do that leads around Countersign.
+func (d *doctor) routes(ctx context.Context) {
+	agents := d.agents(ctx)
+	left := len(agents) - mostAgents
+	if left > 0 {
+		agents = agents[:mostAgents]
+	}
+	if len(agents) == 0 {
+		return
+	}
+	var group errgroup.Group
+	group.SetLimit(atOnce)
+	for i := range agents {
+		group.Go(func() error { return d.ask(ctx, &agents[i]) })
+	}
+	if err := group.Wait(); err != nil {
+		d.unknown(err, "what governed subjects may do cannot be asked")
+		return
+	}
+	clear := true
+	for _, same := range gather(agents, func(a *agent) []string { return a.open }) {
+		clear = false
+		d.fail(mendRoutes, "RBAC lets %s reach around Countersign: %s", same.who(), strings.Join(same.routes, ", "))
+	}
+	for _, same := range gather(agents, func(a *agent) []string { return a.kept }) {
+		clear = false
+		d.warn(mendRoutes, "RBAC lets %s do what only Countersign refuses, at level %d: %s", same.who(), d.level, strings.Join(same.routes, ", "))
+	}
+	if left > 0 {
+		d.warn(mendRoutes, "of the governed subjects, %d were not asked about", left)
+	}
+	if clear {
+		d.ok("RBAC lets no governed subject reach around Countersign: %d asked about", len(agents))
+	}
+}
+
+// agents are those whom Enforce policies name, each once; for all accounts of a namespace, those that exist.
+func (d *doctor) agents(ctx context.Context) []agent {
+	var all []agent
+	seen := map[string]bool{}
+	add := func(a agent) {
+		if !seen[a.text] {
+			seen[a.text] = true
+			a.groups = append(a.groups, "system:authenticated")
+			all = append(all, a)
+		}
+	}
+	account := func(namespace, name string) {
+		add(agent{text: namespace + "/" + name, user: policy.ServiceAccountUsername(namespace, name), namespace: namespace,
+			groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace}})
+	}
+	for _, p := range d.policies {
+		if p.Spec.Enforcement != v1alpha1.Enforce {
+			continue
+		}
+		for _, s := range p.Spec.Subjects {
+			in, whole := strings.CutPrefix(s.Name, "system:serviceaccounts:")
+			switch {
+			case s.Kind == v1alpha1.SubjectServiceAccount && s.Name != "*":
+				account(s.Namespace, s.Name)
+			case s.Kind == v1alpha1.SubjectServiceAccount, s.Kind == v1alpha1.SubjectGroup && whole:
+				namespace := s.Namespace + in
+				if s.Kind == v1alpha1.SubjectServiceAccount {
+					namespace = s.Namespace
+				}
+				names, err := d.accounts.of(ctx, namespace)
+				if err != nil {
+					d.unknown(err, "service accounts of namespace %s cannot be looked at", namespace)
+				}
+				for _, name := range names {
+					account(namespace, name)
+				}
+			case s.Kind == v1alpha1.SubjectUser:
+				add(agent{text: "user " + terminal.Clean(s.Name), user: s.Name})
+			case s.Kind == v1alpha1.SubjectGroup:
+				add(agent{text: "group " + terminal.Clean(s.Name), groups: []string{s.Name}})
+			}
+		}
+	}
+	return all
+}
+
+// ask asks for every route.
+func (d *doctor) ask(ctx context.Context, a *agent) error {
+	for i := range routesAround {
+		r := &routesAround[i]
+		resource, subresource, _ := strings.Cut(r.resource, "/")
+		attributes := &authorizationv1.ResourceAttributes{Group: r.group, Resource: resource, Subresource: subresource, Verb: r.verb}
+		if r.namespaced {
+			attributes.Namespace = a.namespace
+		}
+		answer, err := d.cluster.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+			Spec: authorizationv1.SubjectAccessReviewSpec{User: a.user, Groups: a.groups, ResourceAttributes: attributes},
+		}, metav1.CreateOptions{})
+		switch {
+		case err != nil:
+			return fmt.Errorf("asking what somebody may do: %w", err)
+		case !answer.Status.Allowed || answer.Status.Denied:
+		case d.level >= r.kept:
+			a.kept = append(a.kept, r.text())
+		default:
+			a.open = append(a.open, r.text())
+		}
+	}
+	return nil
+}
+
+// alike are subjects with the same routes.
+type alike struct{ names, routes []string }
+
+// who names them, the first ones.
+func (a *alike) who() string {
+	return strings.TrimSpace(someOf("", "", a.names))
+}
+
+// gather puts subjects with the same routes together, in their order, and leaves out those without.
+func gather(agents []agent, routes func(*agent) []string) []alike {
+	var all []alike
+	for i := range agents {
+		has := routes(&agents[i])
+		if len(has) == 0 {
+			continue
+		}
+		at := slices.IndexFunc(all, func(a alike) bool { return slices.Equal(a.routes, has) })
+		if at < 0 {
+			all = append(all, alike{routes: has})
+			at = len(all) - 1
+		}
+		all[at].names = append(all[at].names, agents[i].text)
+	}
+	return all
+}
