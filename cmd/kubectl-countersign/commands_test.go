@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -36,7 +35,7 @@ func TestCommands(t *testing.T) {
 		{"terminals", testTerminals},
 		{"watch", testWatch},
 		{"many", testMany},
-		{"doctor", testDoctor},
+		{"wait for other ends", testWaitEnds},
 	} {
 		t.Run(sub.name, func(t *testing.T) {
 			s.clear(t)
@@ -191,6 +190,8 @@ func testRequestRun(t *testing.T, s *shop) {
 		t.Errorf("asked is %+v", run.Spec)
 	}
 	s.shows(t, "request/show-run", "ann", "show", "tonight")
+	s.shows(t, "explain/run", "admin", "explain", "tonight", "--at", "2033-11-24T10:00:00+01:00")
+	s.shows(t, "explain/run-json", "admin", "explain", "last", "--as", "system:serviceaccount:ci:on-call-bot", "-o", "yaml")
 	s.shows(t, "request/run-again", "on-call-bot", "request", "again", "--task", "shop-deploy-bot/restart-pods")
 	s.shows(t, "request/no-such-task", "on-call-bot", "request", "again", "--task", "shop-deploy-bot/restart")
 	s.shows(t, "request/not-governed", "admin", "request", "again", "--task", "shop-deploy-bot/restart-pods")
@@ -250,27 +251,6 @@ func testCompletion(t *testing.T, s *shop) {
 		t.Errorf("namespaces are completed to %s", got.out)
 	}
 	golden(t, "completion/commands", run(t, "", "__complete", "").out)
-}
-
-// testDoctor ends the operator: it is the last.
-func testDoctor(t *testing.T, s *shop) {
-	args := []string{"doctor", "--operator-namespace", "default"}
-	golden(t, "doctor/up", transcript(run(t, s.kubeconfigs["admin"], args...), args...))
-	golden(t, "doctor/rights", transcript(run(t, s.kubeconfigs["carl"], args...), args...))
-	if got := run(t, s.kubeconfigs["admin"], append(args, "-o", "json")...); !strings.HasPrefix(got.out, `{"findings":[{"severity":"ok"`) {
-		t.Errorf("as JSON it is %s", got.out)
-	}
-	// Somebody opens the gate; and then the operator is gone.
-	hook := &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: metav1.ObjectMeta{Name: "countersign-policies"}}
-	if err := s.operator.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	open := []byte(`[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}, {"op": "remove", "path": "/webhooks/1/clientConfig/caBundle"}]`)
-	if err := s.admin.Patch(t.Context(), hook, client.RawPatch(types.JSONPatchType, open)); err != nil {
-		t.Fatal(err)
-	}
-	golden(t, "doctor/down", transcript(run(t, s.kubeconfigs["admin"], args...), args...))
-	golden(t, "doctor/narrow", visible(stable(showFailing(t, 80, s.kubeconfigs["admin"], args...))))
 }
 
 // testRights is what those see who lack rights.

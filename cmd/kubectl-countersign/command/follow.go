@@ -37,12 +37,14 @@ type follower struct {
 	changed func(now view, what *v1alpha1.ActionApproval) error
 	// tick, where it is not zero, is how often changed is called though nothing has changed.
 	tick time.Duration
+	// reached says that the server has answered already: when it does not at first, it is tried again.
+	reached bool
 }
 
 // run follows until it is enough, or the context ends. What breaks once it has begun is said, and tried again: a server
 // may be restarted. What the server refuses is not.
 func (f *follower) run(ctx context.Context) error {
-	for begun := false; ; {
+	for begun := f.reached; ; {
 		err := f.once(ctx, &begun)
 		var end enough
 		switch {

@@ -110,6 +110,7 @@ func (e *Environment) wait(
 	w := waiter{e: e, key: namespace + "/" + name, reached: reached}
 	f := follower{
 		e: e, client: client, namespace: namespace, selector: fields.OneTermEqualSelector("metadata.name", name), changed: w.changed,
+		reached: true,
 	}
 	err = f.run(bounded)
 	if ctx.Err() == nil && errors.Is(bounded.Err(), context.DeadlineExceeded) {
