@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,16 +77,22 @@ func (o *windowsOptions) runWindows(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	sheets := make([]sheet, 0, len(policies))
-	for _, p := range policies {
-		compiled := policy.Compile(p, policy.Identity{})
-		s := sheet{policy: compiled, Timetable: timetable.Of(compiled, from, until, zone)}
-		for _, e := range compiled.Errors {
-			s.Warnings = append(s.Warnings, "the policy is not valid, and refuses its subjects everything it governs: "+e.Error())
+	return write(func(yield func(*sheet) bool) {
+		for _, p := range policies {
+			if !yield(sheetOf(p, from, until, zone)) {
+				return
+			}
 		}
-		sheets = append(sheets, s)
+	})
+}
+
+func sheetOf(p *v1alpha1.AgentActionPolicy, from, until time.Time, zone *time.Location) *sheet {
+	compiled := policy.Compile(p, policy.Identity{})
+	s := &sheet{policy: compiled, Timetable: timetable.Of(compiled, from, until, zone)}
+	for _, e := range compiled.Errors {
+		s.Warnings = append(s.Warnings, "the policy is not valid, and refuses its subjects everything it governs: "+e.Error())
 	}
-	return write(sheets)
+	return s
 }
 
 // sheet is what is shown of one policy.
@@ -147,17 +154,18 @@ func parseSpan(text string) (time.Duration, error) {
 }
 
 // writer writes in the form that is asked for. Events are said to be made at an instant, so that the same call writes the same.
-func (o *windowsOptions) writer(from time.Time) (func([]sheet) error, error) {
+// A sheet is made when it is its turn: of many, the first ones stand there at once.
+func (o *windowsOptions) writer(from time.Time) (func(iter.Seq[*sheet]) error, error) {
 	switch o.output {
 	case "table", "":
 		return o.calendar, nil
 	case "json", "yaml":
 		return o.data, nil
 	case "ics":
-		return func(sheets []sheet) error {
-			tables := make([]timetable.Timetable, len(sheets))
-			for i := range sheets {
-				tables[i] = sheets[i].Timetable
+		return func(sheets iter.Seq[*sheet]) error {
+			var tables []timetable.Timetable
+			for s := range sheets {
+				tables = append(tables, s.Timetable)
 			}
 			o.Printf("%s", timetable.ICS(tables, from))
 			return nil
@@ -181,14 +189,13 @@ type policyWindows struct {
 	Warnings []string         `json:"warnings,omitempty"`
 }
 
-func (o *windowsOptions) data(sheets []sheet) error {
-	all := make([]policyWindows, len(sheets))
-	for i := range sheets {
-		s := &sheets[i]
-		all[i] = policyWindows{
+func (o *windowsOptions) data(sheets iter.Seq[*sheet]) error {
+	all := []policyWindows{}
+	for s := range sheets {
+		all = append(all, policyWindows{
 			Policy: s.Policy, Zone: s.Zone.String(), From: s.From, Until: s.Until, State: string(s.State.Window), Reason: s.State.Reason,
 			NextOpen: s.State.NextOpen, Spans: slices.Concat([]timetable.Span{}, s.Spans), Tasks: s.Tasks, Warnings: s.Warnings,
-		}
+		})
 	}
 	text, err := json.MarshalIndent(all, "", "  ")
 	if err == nil && o.output == "yaml" {

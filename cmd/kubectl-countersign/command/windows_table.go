@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"iter"
 	"strings"
 	"time"
 
@@ -22,15 +23,16 @@ const (
 )
 
 // calendar writes each policy for people.
-func (o *windowsOptions) calendar(sheets []sheet) error {
-	if len(sheets) == 0 {
-		o.Printf("There are no policies.\n")
-	}
-	for i := range sheets {
-		if i > 0 {
+func (o *windowsOptions) calendar(sheets iter.Seq[*sheet]) error {
+	n := 0
+	for s := range sheets {
+		if n++; n > 1 {
 			o.Printf("\n")
 		}
-		o.sheet(&sheets[i])
+		o.sheet(s)
+	}
+	if n == 0 {
+		o.Printf("There are no policies.\n")
 	}
 	return nil
 }
