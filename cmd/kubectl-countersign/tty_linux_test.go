@@ -36,6 +36,12 @@ func (w *tty) start(t *testing.T, kubeconfig string, args ...string) (wait func(
 	command.Env = environment(t, kubeconfig)
 	command.Stdin, command.Stdout, command.Stderr = w.slave, w.slave, w.slave
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	return w.run(t, command)
+}
+
+// run starts a command that has the terminal, and returns what waits for its exit code.
+func (w *tty) run(t *testing.T, command *exec.Cmd) (wait func() int) {
+	t.Helper()
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
