@@ -38,6 +38,9 @@ func (d *doctor) readPolicies(ctx context.Context) {
 			wrong[problem] = append(wrong[problem], p.Name)
 		}
 	}
+	if text := d.e.laterNote(); text != "" {
+		d.warn("kubectl countersign version", "%s", text)
+	}
 	if len(unseen) > 0 {
 		d.fail(d.restart(), "the operator has not looked at the present state of %s", someOf("policy", "policies", unseen))
 	}

@@ -24,6 +24,8 @@ type Environment struct {
 	Version string
 	// Now is the time.
 	Now func() time.Time
+	// later has fields of a later version, by the policy of the cluster that has them.
+	later map[string][]string
 }
 
 // NewEnvironment makes the environment of a process. Nothing is connected yet.

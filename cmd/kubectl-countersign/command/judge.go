@@ -80,6 +80,9 @@ func (e *Environment) newJudge(ctx context.Context) (*judge, error) {
 	if j.stored, err = e.storedPolicies(ctx); err != nil {
 		return nil, err
 	}
+	if text := e.laterNote(); text != "" {
+		j.note("%s", text)
+	}
 	if err := j.findOperator(ctx); err != nil {
 		return nil, err
 	}

@@ -79,7 +79,11 @@ func (o *windowsOptions) runWindows(ctx context.Context, names []string) error {
 	}
 	return write(func(yield func(*sheet) bool) {
 		for _, p := range policies {
-			if !yield(sheetOf(p, from, until, zone)) {
+			s := sheetOf(p, from, until, zone)
+			if text := o.laterText(p.Name); text != "" {
+				s.Warnings = append(s.Warnings, text)
+			}
+			if !yield(s) {
 				return
 			}
 		}
