@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"encoding/json"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -191,7 +192,17 @@ func testRequestRun(t *testing.T, s *shop) {
 	}
 	s.shows(t, "request/show-run", "ann", "show", "tonight")
 	s.shows(t, "explain/run", "admin", "explain", "tonight", "--at", "2033-11-24T10:00:00+01:00")
-	s.shows(t, "explain/run-json", "admin", "explain", "last", "--as", "system:serviceaccount:ci:on-call-bot", "-o", "yaml")
+	got := s.as(t, "admin", "explain", "last", "--as", "system:serviceaccount:ci:on-call-bot", "-o", "json")
+	var told struct {
+		Recorded struct {
+			Namespace, Where string
+			Task             *v1alpha1.RequestedTask
+		}
+	}
+	if err := json.Unmarshal([]byte(got.out), &told); err != nil || told.Recorded.Task == nil || told.Recorded.Task.MaxActions != 3 ||
+		told.Recorded.Namespace != "shop" || told.Recorded.Where != "approval shop/tonight" {
+		t.Errorf("of the run it tells a program, with %v: %s%s", err, got.out, got.err)
+	}
 	s.shows(t, "request/run-again", "on-call-bot", "request", "again", "--task", "shop-deploy-bot/restart-pods")
 	s.shows(t, "request/no-such-task", "on-call-bot", "request", "again", "--task", "shop-deploy-bot/restart")
 	s.shows(t, "request/not-governed", "admin", "request", "again", "--task", "shop-deploy-bot/restart-pods")

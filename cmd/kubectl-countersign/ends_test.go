@@ -44,6 +44,7 @@ func testWaitEnds(t *testing.T, s *shop) {
 		t.Fatal("what was approved is not what happens, and passes")
 	}
 	wait("void", void, v1alpha1.ReasonVoid)
+	s.shows(t, "show/void", "ann", "show", void.Name)
 
 	unneeded := s.ask(t, "unneeded")
 	s.open(t)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/meta"
-
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/cmd/kubectl-countersign/terminal"
 	"github.com/countersign-dev/countersign/internal/approval"
@@ -74,9 +72,7 @@ func (d *description) list(label string, lines []string) {
 func (d *description) state(a *v1alpha1.ActionApproval) {
 	state := d.e.stateOf(a)
 	text := string(state)
-	if c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ApprovalApproved); c != nil && c.Message != "" {
-		text += ": " + c.Message
-	}
+	text += because(a)
 	d.line("State", styleOf(state), text)
 	if until := d.e.expiryOf(a); !until.IsZero() {
 		d.line("Until", terminal.Plain, d.e.moment(until))

@@ -250,6 +250,7 @@ func (o *explainOptions) run(j *judge, r *recorded, at time.Time) {
 		o.Printf("%s\n", terminal.Clean("Such a run cannot be asked for now: "+err.Error()))
 		return
 	}
+	o.Printf("Such a run can be asked for now.\n")
 	for i, reason := range intake.ApprovalReasons(&consent) {
 		o.fact(onlyFirst(i, "waives"), strings.TrimSpace(reason.Type+" "+reason.Name))
 	}
@@ -272,11 +273,14 @@ func (o *explainOptions) states(j *judge, r *recorded, at time.Time) {
 // explanation is what -o json and -o yaml write. Fields may be added.
 type explanation struct {
 	Recorded struct {
-		Where  string              `json:"where"`
-		At     time.Time           `json:"at"`
-		Actor  decisionlog.Actor   `json:"actor"`
-		Action *decisionlog.Action `json:"action,omitempty"`
-		Facts  []string            `json:"facts,omitempty"`
+		Where string            `json:"where"`
+		At    time.Time         `json:"at"`
+		Actor decisionlog.Actor `json:"actor"`
+		// Action was tried, or else a run of Task in Namespace was asked for.
+		Action    *decisionlog.Action     `json:"action,omitempty"`
+		Namespace string                  `json:"namespace,omitempty"`
+		Task      *v1alpha1.RequestedTask `json:"task,omitempty"`
+		Facts     []string                `json:"facts,omitempty"`
 	} `json:"recorded"`
 	Now    *forecastReport `json:"now,omitempty"`
 	WhyNot string          `json:"notJudgedBecause,omitempty"`
@@ -285,6 +289,9 @@ type explanation struct {
 func (o *explainOptions) explainData(r *recorded, f *forecast, why string) error {
 	x := explanation{WhyNot: why}
 	x.Recorded.Where, x.Recorded.At, x.Recorded.Actor, x.Recorded.Action = r.title, r.at, r.actor, r.action
+	if r.task != nil {
+		x.Recorded.Task, x.Recorded.Namespace = r.task, r.namespace
+	}
 	for _, fact := range r.facts {
 		x.Recorded.Facts = append(x.Recorded.Facts, fact[0]+": "+fact[1])
 	}

@@ -145,10 +145,10 @@ func (w *waiter) changed(now view, _ *v1alpha1.ActionApproval) error {
 	}
 }
 
-// because is the operator's message about a state.
+// because is the operator's message about a state, without the name of the state with which some begin.
 func because(a *v1alpha1.ActionApproval) string {
 	if c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ApprovalApproved); c != nil && c.Message != "" {
-		return ": " + c.Message
+		return ": " + strings.TrimPrefix(c.Message, c.Reason+": ")
 	}
 	return ""
 }

@@ -140,6 +140,8 @@ type rows struct {
 	// last is the row that was written of each, without its times.
 	last   map[string]string
 	titled bool
+	// widths are those of the columns so far: what comes later stands below.
+	widths []int
 }
 
 func (r *rows) write(now view, what *v1alpha1.ActionApproval) error {
@@ -159,8 +161,15 @@ func (r *rows) write(now view, what *v1alpha1.ActionApproval) error {
 	}
 	table := r.e.approvalTable(items, r.filter.everywhere, &output{form: outputWide, noHeaders: r.titled})
 	r.titled = true
+	for i := range r.widths {
+		table.Columns[i].Most = r.widths[i]
+	}
 	if err := table.Write(r.e.Out, terminal.Screen{}); err != nil {
 		return enough{err}
+	}
+	r.widths = r.widths[:0]
+	for i := range table.Columns {
+		r.widths = append(r.widths, table.Columns[i].Most)
 	}
 	return nil
 }
