@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/go-logr/logr"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -19,7 +18,6 @@ import (
 	"k8s.io/client-go/discovery/cached/memory"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/restmapper"
-	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -50,7 +48,6 @@ type judge struct {
 
 // newJudge reads what all decisions depend on.
 func (e *Environment) newJudge(ctx context.Context) (*judge, error) {
-	klog.SetLogger(logr.Discard()) // what goes wrong comes back as an error, and is said once
 	config, err := e.RESTConfig()
 	if err != nil {
 		return nil, err

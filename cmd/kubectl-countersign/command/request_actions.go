@@ -30,6 +30,13 @@ func (r *asking) askForActions(ctx context.Context) ([]*v1alpha1.ActionApproval,
 	if err != nil {
 		return nil, err
 	}
+	served, err := r.e.Flags.ToDiscoveryClient()
+	if err != nil {
+		return nil, fmt.Errorf("connecting: %w", err)
+	}
+	if _, err := served.ServerGroups(); err != nil { // whoever reads the files would say less of it
+		return nil, fmt.Errorf("asking what the API server serves: %w", err)
+	}
 	infos, err := resource.NewBuilder(r.e.Flags).Unstructured().ContinueOnError().NamespaceParam(namespace).DefaultNamespace().
 		FilenameParam(false, &r.files).Flatten().Do().Infos()
 	if err != nil {

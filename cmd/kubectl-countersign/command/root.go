@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 )
 
 const rootHelp = `See, decide and ask for what agents may do in a cluster that Countersign guards.
@@ -106,6 +108,7 @@ func explainArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // Execute runs the command that the arguments name, says what went wrong, and returns the exit code.
 func Execute(ctx context.Context, e *Environment, args []string) int {
+	klog.SetLogger(logr.Discard()) // what goes wrong in libraries comes back as an error, and is said once
 	root := New(e)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
