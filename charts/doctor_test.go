@@ -8,10 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,6 +65,37 @@ func (e *examiner) examine(ctx context.Context) (diagnosis, error) {
 	return report.Findings, nil
 }
 
+var (
+	// A certificate is good for a year, and the versions of Kubernetes and of the operator are those of the day.
+	doctorDates    = regexp.MustCompile(`until \d{4}-\d\d-\d\d`)
+	doctorVersions = regexp.MustCompile(`Kubernetes is v[0-9.]+`)
+)
+
+// shows compares what people see with a file, which UPDATE_GOLDEN=1 writes.
+func (e *examiner) shows(t *testing.T, path string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), e.path, "doctor")
+	command.Env = append(os.Environ(), "KUBECONFIG="+e.kubeconfig)
+	out, err := command.CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	text := doctorVersions.ReplaceAllString(doctorDates.ReplaceAllString(string(out), "until 2027-11-26"), "Kubernetes is v1.37.2")
+	if os.Getenv("UPDATE_GOLDEN") != "" {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), text); diff != "" {
+		t.Errorf("doctor says something else than %s; set UPDATE_GOLDEN=1 to write it (-want +got):\n%s", path, diff)
+	}
+}
+
 // wants diagnoses until it is there, since controllers follow in their time.
 func (e *examiner) wants(t *testing.T, check, severity, text, mend string) {
 	t.Helper()
@@ -101,6 +134,7 @@ func TestDoctor(t *testing.T) {
 		} {
 			doctor.wants(t, want[0], "ok", want[1], "")
 		}
+		doctor.shows(t, "testdata/doctor.golden")
 	})
 	t.Run("the queue", func(t *testing.T) {
 		mustHelm(t, "upgrade", release, chart, "--namespace", namespace, "--reuse-values", "--set", "apiPriority.enabled=false")

@@ -196,7 +196,7 @@ func testDoctorLevels(t *testing.T, s *shop) {
 				},
 			}}},
 			Validations: []admissionregistrationv1.Validation{{
-				Expression: "!request.userInfo.username.startsWith('system:serviceaccount:')", Reason: reason("Forbidden"),
+				Expression: "!request.userInfo.username.startsWith('system:serviceaccount:')", Reason: new(metav1.StatusReasonForbidden),
 			}},
 		},
 	}
@@ -236,8 +236,6 @@ func (s *shop) toldLevel(t *testing.T, level string) {
 		return nil
 	})
 }
-
-func reason(r metav1.StatusReason) *metav1.StatusReason { return &r }
 
 // testDoctorDown ends the operator, so that nothing is repaired any more, and then breaks its configuration.
 func testDoctorDown(t *testing.T, s *shop) {

@@ -31,7 +31,8 @@ It looks at these, one after another. The names are those of "check" in -o json:
   level         which level of protection is in force
   policies      is every policy understood and in force
   subjects      is there anybody whom a policy names
-  routes        what RBAC lets governed subjects do that leads around Countersign
+  routes        what RBAC lets governed subjects do, in the whole cluster or their own namespace, that leads around Countersign;
+                "kubectl countersign review" looks at all namespaces
 
 As the canary it has a ConfigMap created, and the webhook configuration and the binding of the admission policy deleted, all
 in dry runs, under the identity of a service account that Countersign refuses everything. As the operator it asks who it

@@ -67,7 +67,8 @@ func (d *doctor) served(mend, secret string, chain []*x509.Certificate) {
 	switch {
 	case !good:
 	case end.Sub(now) < soon:
-		d.warn(mend, "the certificate in Secret %s/%s expires %s, and should have been renewed", d.namespace, secret, end.UTC().Format(stampFormat))
+		d.warn(mend, "the certificate in Secret %s/%s expires %s, and should have been renewed",
+			d.namespace, secret, end.UTC().Format(stampFormat))
 	default:
 		d.ok("the certificate in Secret %s/%s is of an authority in every caBundle, for %s, until %s",
 			d.namespace, secret, serverName, end.UTC().Format(time.DateOnly))

@@ -33,10 +33,12 @@ func (d *doctor) canary(ctx context.Context) {
 	case canary.Refused:
 		d.ok("the canary was refused by Countersign: the API server asks it, and it answers")
 	case canary.Passed:
-		d.fail(d.restart(), "the canary was not refused: agents may do what RBAC lets them do (is the operator in namespace %s, with --canary %s?)",
+		d.fail(d.restart(),
+			"the canary was not refused: agents may do what RBAC lets them do (is the operator in namespace %s, with --canary %s?)",
 			d.namespace, d.operator.canary())
 	case canary.Unanswered:
-		d.fail(d.restart(), "Countersign does not answer the API server, so agents are refused everything%s: %s", blame(result.Detail), result.Detail)
+		d.fail(d.restart(), "Countersign does not answer the API server, so agents are refused everything%s: %s",
+			blame(result.Detail), result.Detail)
 	case canary.Forbidden:
 		d.unknown(err, "the canary could not try")
 	case canary.Unreachable:
@@ -67,7 +69,9 @@ const levelAnnotation = v1alpha1.GroupName + "/protection-level"
 func (d *doctor) protection(ctx context.Context) {
 	told := ""
 	for _, c := range d.hooks {
-		told += c.annotations[levelAnnotation]
+		if c.name == policiesConfiguration {
+			told = c.annotations[levelAnnotation]
+		}
 	}
 	finding := d.tryLevel(ctx)
 	d.level = finding.Level

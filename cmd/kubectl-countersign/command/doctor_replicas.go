@@ -22,7 +22,9 @@ const silent = heartbeat.Limit + 5*time.Second
 
 // replicas looks at what each replica tells by its Lease.
 func (d *doctor) replicas(ctx context.Context) {
-	list, err := d.cluster.CoordinationV1().Leases(d.namespace).List(ctx, metav1.ListOptions{LabelSelector: labels.Set(heartbeat.Labels).String()})
+	list, err := d.cluster.CoordinationV1().Leases(d.namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: labels.Set(heartbeat.Labels).String(),
+	})
 	if err != nil {
 		d.unknown(err, "what the replicas tell cannot be looked at")
 		return
@@ -44,7 +46,8 @@ func (d *doctor) replicas(ctx context.Context) {
 		}
 	}
 	if len(policies) > 1 {
-		d.warn("kubectl countersign doctor", "replicas decide with %d different states of the policies: look again in some seconds", len(policies))
+		d.warn("kubectl countersign doctor",
+			"replicas decide with %d different states of the policies: look again in some seconds", len(policies))
 	}
 	d.versions(len(living), versions)
 }
@@ -68,7 +71,7 @@ func (d *doctor) versions(replicas int, found map[string]int) {
 	all := slices.Sorted(maps.Keys(found))
 	text := fmt.Sprintf("replicas tell that they live: %d, of version %s; the plugin is %s", replicas, strings.Join(all, " and "), d.e.Version)
 	if len(all) > 1 {
-		d.warn(fmt.Sprintf("kubectl rollout status deployment --selector app.kubernetes.io/name=countersign --namespace %s", d.namespace), "%s", text)
+		d.warn("kubectl rollout status deployment --selector app.kubernetes.io/name=countersign --namespace "+d.namespace, "%s", text)
 		return
 	}
 	operator, err := version.ParseSemantic(all[0])

@@ -89,19 +89,19 @@ func (d *doctor) routes(ctx context.Context) {
 		d.unknown(err, "what governed subjects may do cannot be asked")
 		return
 	}
-	clear := true
+	closed := true
 	for _, same := range gather(agents, func(a *agent) []string { return a.open }) {
-		clear = false
+		closed = false
 		d.fail(mendRoutes, "RBAC lets %s reach around Countersign: %s", same.who(), strings.Join(same.routes, ", "))
 	}
 	for _, same := range gather(agents, func(a *agent) []string { return a.kept }) {
-		clear = false
+		closed = false
 		d.warn(mendRoutes, "RBAC lets %s do what only Countersign refuses, at level %d: %s", same.who(), d.level, strings.Join(same.routes, ", "))
 	}
 	if left > 0 {
 		d.warn(mendRoutes, "of the governed subjects, %d were not asked about", left)
 	}
-	if clear {
+	if closed {
 		d.ok("RBAC lets no governed subject reach around Countersign: %d asked about", len(agents))
 	}
 }

@@ -121,6 +121,7 @@ func (e *Environment) laterNote() string {
 	case 1:
 		return e.laterText(names[0])
 	default:
-		return someOf("policy", "policies", names) + " have fields that this version of the plugin does not know: what it says of them may be wrong"
+		return someOf("policy", "policies", names) +
+			" have fields that this version of the plugin does not know: what it says of them may be wrong"
 	}
 }
