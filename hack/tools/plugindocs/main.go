@@ -120,7 +120,7 @@ func prose(text string) string {
 	block := false
 	for line := range strings.SplitSeq(text, "\n") {
 		inside := strings.HasPrefix(line, "  ") && !strings.HasPrefix(strings.TrimSpace(line), "- ") && (block || !inList(b.String()))
-		if inside != block && !strings.HasSuffix(b.String(), "\n\n") {
+		if inside != block && line != "" && !strings.HasSuffix(b.String(), "\n\n") {
 			b.WriteByte('\n')
 		}
 		if block = inside; block {
