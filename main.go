@@ -292,8 +292,8 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	}
 	server := webhooks.NewServer(op.webhookPort, op.certs, op.clients())
 	for path, handler := range map[string]http.Handler{
-		controllers.EnforcePath:    &admission.Webhook{Handler: &actions},
-		controllers.ObservePath:    &admission.Webhook{Handler: &observer},
+		controllers.EnforcePath:    webhooks.Reviews(&actions),
+		controllers.ObservePath:    webhooks.Reviews(&observer),
 		controllers.PoliciesPath:   admission.WithValidator(op.mgr.GetScheme(), policies),
 		controllers.StampPath:      &admission.Webhook{Handler: guard.StampHandler()},
 		controllers.ApprovalsPath:  &admission.Webhook{Handler: guard.ValidateHandler()},

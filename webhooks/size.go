@@ -36,7 +36,7 @@ var largeTurns = make(chan struct{}, largeReviews)
 // ones wait for each other.
 func LimitSize(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(io.LimitReader(r.Body, smallReview))
+		body, err := readSmall(r)
 		if err == nil && len(body) == smallReview {
 			select {
 			case largeTurns <- struct{}{}:
@@ -53,10 +53,18 @@ func LimitSize(next http.Handler) http.Handler {
 		case len(body) > MaxReview:
 			refuseLarge(w, body)
 		default:
-			r.Body = io.NopCloser(bytes.NewReader(body))
+			r.Body = readBody{bytes.NewReader(body), body}
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// readSmall reads up to smallReview bytes, into memory of the size that the caller announces.
+func readSmall(r *http.Request) ([]byte, error) {
+	announced := min(max(r.ContentLength, 0), smallReview)
+	body := bytes.NewBuffer(make([]byte, 0, announced+bytes.MinRead))
+	_, err := io.Copy(body, io.LimitReader(r.Body, smallReview))
+	return body.Bytes(), err
 }
 
 // readLarge reads the rest of a large review, into memory of the size that the caller announces.

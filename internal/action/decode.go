@@ -1,12 +1,8 @@
 package action
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -33,6 +29,11 @@ func DecodeObject(raw []byte) (map[string]any, error) {
 
 func decodeObject(raw []byte, depth int) (map[string]any, error) {
 	d := decoder{text: string(raw), left: depth}
+	return d.whole()
+}
+
+// whole reads the text as one object.
+func (d *decoder) whole() (map[string]any, error) {
 	if !utf8.ValidString(d.text) {
 		return nil, errNotUTF8
 	}
@@ -61,6 +62,8 @@ type decoder struct {
 	items []any
 	// buf holds a string with escapes while it is read.
 	buf []byte
+	// raw is the text as it came, of which DecodeReview keeps parts. Nil: everything is decoded.
+	raw []byte
 }
 
 func (d *decoder) fail(cause string) error {
@@ -95,7 +98,7 @@ func (d *decoder) value() (any, error) {
 		return boxed(d.object())
 	case c == '[':
 		return boxed(d.list())
-	case c == '-' || '0' <= c && c <= '9':
+	case isNumber(c):
 		return d.number()
 	default:
 		return d.literal()
@@ -108,23 +111,6 @@ func boxed[T any](v T, err error) (any, error) {
 		return nil, err
 	}
 	return v, nil
-}
-
-func (d *decoder) literal() (any, error) {
-	rest := d.text[d.at:]
-	switch {
-	case strings.HasPrefix(rest, "true"):
-		d.at += len("true")
-		return true, nil
-	case strings.HasPrefix(rest, "false"):
-		d.at += len("false")
-		return false, nil
-	case strings.HasPrefix(rest, "null"):
-		d.at += len("null")
-		return nil, nil
-	default:
-		return nil, d.fail("no value")
-	}
 }
 
 func (d *decoder) enter() error {
@@ -164,7 +150,7 @@ func (d *decoder) object() (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := d.value()
+		value, err := d.member(key)
 		if err != nil {
 			return nil, err
 		}
@@ -217,143 +203,4 @@ func (d *decoder) list() ([]any, error) {
 	clear(d.items[start:])
 	d.items = d.items[:start]
 	return list, nil
-}
-
-// plain holds the bytes that stand for themselves within a string.
-var plain = func() (plain [256]bool) {
-	for c := range plain {
-		plain[c] = c >= ' ' && c != '"' && c != '\\'
-	}
-	return plain
-}()
-
-// run reads bytes that stand for themselves.
-func (d *decoder) run() string {
-	start, text := d.at, d.text
-	i := start
-	for i < len(text) && plain[text[i]] {
-		i++
-	}
-	d.at = i
-	return text[start:i]
-}
-
-// string reads a string, which shares the text unless it holds escapes.
-func (d *decoder) string() (string, error) {
-	d.at++
-	s := d.run()
-	if d.at < len(d.text) && d.text[d.at] == '"' {
-		d.at++
-		return s, nil
-	}
-	d.buf = append(d.buf[:0], s...)
-	for d.at < len(d.text) {
-		switch d.text[d.at] {
-		case '"':
-			d.at++
-			return string(d.buf), nil
-		case '\\':
-			r, err := d.escape()
-			if err != nil {
-				return "", err
-			}
-			d.buf = utf8.AppendRune(d.buf, r)
-			d.buf = append(d.buf, d.run()...)
-		default:
-			return "", d.fail("a control character in a string")
-		}
-	}
-	return "", d.fail("a string without end")
-}
-
-func (d *decoder) escape() (rune, error) {
-	if d.at++; d.at >= len(d.text) {
-		return 0, d.fail("a string without end")
-	}
-	c := d.text[d.at]
-	if c == 'u' {
-		return d.unicode()
-	}
-	if i := strings.IndexByte(`"\/bfnrt`, c); i >= 0 {
-		d.at++
-		return rune("\"\\/\b\f\n\r\t"[i]), nil
-	}
-	return 0, d.fail("an invalid escape in a string")
-}
-
-// unicode reads the escape of a character. Half a surrogate pair is no character.
-func (d *decoder) unicode() (rune, error) {
-	r, err := d.hex()
-	if err != nil || !utf16.IsSurrogate(r) {
-		return r, err
-	}
-	if strings.HasPrefix(d.text[d.at:], `\u`) {
-		d.at++
-		low, err := d.hex()
-		if err != nil {
-			return 0, err
-		}
-		if r = utf16.DecodeRune(r, low); r != utf8.RuneError {
-			return r, nil
-		}
-	}
-	return 0, d.fail("half a surrogate pair in a string")
-}
-
-func (d *decoder) hex() (rune, error) {
-	if d.at+5 > len(d.text) {
-		return 0, d.fail("a string without end")
-	}
-	n, err := strconv.ParseUint(d.text[d.at+1:d.at+5], 16, 16)
-	if err != nil {
-		return 0, d.fail("an invalid escape in a string")
-	}
-	d.at += 5
-	return rune(n), nil
-}
-
-func (d *decoder) number() (any, error) {
-	start := d.at
-	if d.text[d.at] == '-' {
-		d.at++
-	}
-	whole := d.digits()
-	if whole == 0 || whole > 1 && d.text[d.at-whole] == '0' {
-		return nil, d.fail("an invalid number")
-	}
-	integer := true
-	if d.at < len(d.text) && d.text[d.at] == '.' {
-		if d.at++; d.digits() == 0 {
-			return nil, d.fail("an invalid number")
-		}
-		integer = false
-	}
-	if d.at < len(d.text) && d.text[d.at]|0x20 == 'e' {
-		if d.at++; d.at < len(d.text) && (d.text[d.at] == '+' || d.text[d.at] == '-') {
-			d.at++
-		}
-		if d.digits() == 0 {
-			return nil, d.fail("an invalid number")
-		}
-		integer = false
-	}
-	return exact(d.text[start:d.at], integer), nil
-}
-
-func (d *decoder) digits() int {
-	start := d.at
-	for d.at < len(d.text) && '0' <= d.text[d.at] && d.text[d.at] <= '9' {
-		d.at++
-	}
-	return d.at - start
-}
-
-// exact keeps -0 as it is written: as an integer it would lose its sign.
-func exact(literal string, integer bool) any {
-	if integer && literal != "-0" {
-		if n, err := strconv.ParseInt(literal, 10, 64); err == nil {
-			return n
-		}
-	}
-	return json.Number(literal)
 }
