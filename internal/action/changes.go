@@ -97,6 +97,8 @@ func (d *differ) field(key string, from, to Value) {
 func (d *differ) values(from, to Value) {
 	mark := len(d.out)
 	switch {
+	case same(from.V, to.V):
+		return
 	case sideBySide[map[string]any](from, to, isScalarMap):
 		d.maps(asMap(from), asMap(to))
 	case sideBySide[[]any](from, to, d.hasIdentities):
@@ -182,6 +184,9 @@ func (f frame) segment() Segment {
 
 // equal compares two values exactly: integers and other numbers by their literal, lists in their order.
 func equal(a, b any) bool {
+	if same(a, b) {
+		return true
+	}
 	switch a := a.(type) {
 	case map[string]any:
 		b, ok := b.(map[string]any)

@@ -64,6 +64,10 @@ type decoder struct {
 	buf []byte
 	// raw is the text as it came, of which DecodeReview keeps parts. Nil: everything is decoded.
 	raw []byte
+	// twins is set where the text is one of two that are alike.
+	twins *twins
+	// empty stands for all empty objects, of which managedFields have many. Nil: each is one of its own.
+	empty map[string]any
 }
 
 func (d *decoder) fail(cause string) error {
@@ -140,11 +144,11 @@ func (d *decoder) object() (map[string]any, error) {
 	if err := d.enter(); err != nil {
 		return nil, err
 	}
-	object := map[string]any{}
 	if d.peek() == '}' {
 		_, err := d.next('}')
-		return object, err
+		return d.emptyObject(), err
 	}
+	object := map[string]any{}
 	for more := true; more; {
 		key, err := d.key()
 		if err != nil {
@@ -163,6 +167,13 @@ func (d *decoder) object() (map[string]any, error) {
 		}
 	}
 	return object, nil
+}
+
+func (d *decoder) emptyObject() map[string]any {
+	if d.empty != nil {
+		return d.empty
+	}
+	return map[string]any{}
 }
 
 func (d *decoder) key() (string, error) {
@@ -190,7 +201,7 @@ func (d *decoder) list() ([]any, error) {
 	}
 	start := len(d.items)
 	for more := true; more; {
-		value, err := d.value()
+		value, err := d.part("")
 		if err != nil {
 			return nil, err
 		}

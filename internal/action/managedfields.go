@@ -167,6 +167,10 @@ type ownership struct {
 }
 
 func (w *ownership) differ(from, to owned) {
+	if same(from, to) {
+		w.strayed = w.strayed || !readable(from, len(w.at))
+		return
+	}
 	for key, before := range from {
 		after, both := to[key]
 		w.element(key, Value{Present: true, V: before}, Value{Present: both, V: after})
@@ -176,6 +180,20 @@ func (w *ownership) differ(from, to owned) {
 			w.element(key, Value{}, Value{Present: true, V: after})
 		}
 	}
+}
+
+// readable says whether ownership can follow a set that stands at a depth.
+func readable(set owned, depth int) bool {
+	for key, v := range set {
+		if key == "." {
+			continue
+		}
+		below, isSet := v.(map[string]any)
+		if !isSet || depth == maxFieldDepth || len(below) > 0 && !readable(below, depth+1) {
+			return false
+		}
+	}
+	return true
 }
 
 // element compares what stands at one path element. An absent set and an empty one differ: the empty one is owned.

@@ -122,10 +122,11 @@ func (n *normaliser) create() (err error) {
 
 func (n *normaliser) update() (err error) {
 	a := n.action
-	if a.Old, err = decode("oldObject", n.OldObject); err != nil {
+	t := &twins{}
+	if a.Old, err = decodeBy(t.decode, "oldObject", n.OldObject); err != nil {
 		return err
 	}
-	if a.New, err = decode("object", n.Object); err != nil {
+	if a.New, err = decodeBy(t.decode, "object", n.Object); err != nil {
 		return err
 	}
 	return n.compare()
@@ -184,11 +185,16 @@ func (n *normaliser) delete() (err error) {
 	return nil
 }
 
+// decode reads content that nobody will change: parts of it are shared.
 func decode(part string, raw []byte) (map[string]any, error) {
+	return decodeBy((*decoder).whole, part, raw)
+}
+
+func decodeBy(read func(*decoder) (map[string]any, error), part string, raw []byte) (map[string]any, error) {
 	if len(raw) == 0 {
 		return nil, &DecodeError{Part: part, Err: errMissing}
 	}
-	object, err := DecodeObject(raw)
+	object, err := read(&decoder{text: string(raw), left: maxDepth, empty: map[string]any{}})
 	if err != nil {
 		return nil, &DecodeError{Part: part, Err: err}
 	}

@@ -19,7 +19,7 @@ const requestDepth = 2
 // member reads the value of a member.
 func (d *decoder) member(key string) (any, error) {
 	if d.raw == nil || maxDepth-d.left != requestDepth || !carried[key] {
-		return d.value()
+		return d.part(key)
 	}
 	d.space()
 	start := d.at
