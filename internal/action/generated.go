@@ -231,24 +231,30 @@ func sentFields(object map[string]any) func(Path) bool {
 	}
 	var trees []*sentTree
 	for _, set := range owners {
-		trees = append(trees, treeOf(set))
+		trees = append(trees, &sentTree{set: set})
 	}
 	return func(path Path) bool {
 		return slices.ContainsFunc(trees, func(t *sentTree) bool { return t.holds(path) })
 	}
 }
 
-// sentTree is a set of managedFields, by the text of its path elements.
+// sentTree is a set of managedFields, by the text of its path elements. What nobody asks for is not read.
 type sentTree struct {
+	set owned
+	// below is nil until it is read.
 	below map[string]*sentTree
 	// unknown says that it holds what cannot be read, or an element of a list by its value or position, which could
 	// be any.
 	unknown bool
 }
 
-func treeOf(set owned) *sentTree {
-	t := &sentTree{below: make(map[string]*sentTree, len(set))}
-	for element, v := range set {
+// read reads the elements of the set, but not what is below them.
+func (t *sentTree) read() {
+	if t.below != nil {
+		return
+	}
+	t.below = make(map[string]*sentTree, len(t.set))
+	for element, v := range t.set {
 		if element == "." {
 			continue
 		}
@@ -258,24 +264,24 @@ func treeOf(set owned) *sentTree {
 			t.unknown = true
 			continue
 		}
-		t.below[Path{segment}.String()] = treeOf(below)
+		t.below[Path{segment}.String()] = &sentTree{set: below}
 	}
-	return t
 }
 
 // holds says whether the tree holds the path, something under it, or something above it as a whole.
 func (t *sentTree) holds(path Path) bool {
 	for _, segment := range path {
-		if t.unknown {
+		if t.read(); t.unknown {
 			return true
 		}
 		next, found := t.below[Path{segment}.String()]
 		if !found {
 			return false
 		}
-		if t = next; len(t.below) == 0 {
+		if next.read(); len(next.below) == 0 {
 			return true
 		}
+		t = next
 	}
 	return true
 }

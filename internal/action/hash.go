@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"hash"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
@@ -37,21 +38,34 @@ func (h Hasher) Hash(a *Action) string {
 // document returns what is hashed, and whether secret values entered.
 func (h Hasher) document(a *Action) (text []byte, secrets bool) {
 	d := document{action: a, writer: writer{mask: true}}
+	seal := sealer{key: h.Key}
 	d.writer.secret = func(w *writer, v any) {
 		secrets = true
-		w.text(h.seal(v))
+		w.text(seal.text(v))
 	}
 	d.write()
 	return d.writer.buf, secrets
 }
 
-// seal stands for a secret value in a hash.
-func (h Hasher) seal(v any) string {
-	plain := writer{}
-	plain.value(zonePlain, v)
-	mac := hmac.New(sha256.New, h.Key)
-	mac.Write(plain.buf)
-	return hex.EncodeToString(mac.Sum(nil))
+// sealer makes what stands for secret values in a hash: an environment has many.
+type sealer struct {
+	key   []byte
+	mac   hash.Hash
+	plain writer
+	sum   []byte
+}
+
+// text stands for a value.
+func (s *sealer) text(v any) string {
+	if s.mac == nil {
+		s.mac = hmac.New(sha256.New, s.key)
+	}
+	s.mac.Reset()
+	s.plain.buf = s.plain.buf[:0]
+	s.plain.value(zonePlain, v)
+	s.mac.Write(s.plain.buf)
+	s.sum = s.mac.Sum(s.sum[:0])
+	return hex.EncodeToString(s.sum)
 }
 
 // document is what is hashed: one JSON object.
