@@ -11,7 +11,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 // Named is the body of the captured review of a name.
@@ -55,7 +54,8 @@ func LargeConfigMap(tb testing.TB) []byte {
 		r.Name, r.Kind = "large", metav1.GroupVersionKind{Version: "v1", Kind: "ConfigMap"}
 		r.Resource = metav1.GroupVersionResource{Version: "v1", Resource: "configmaps"}
 		r.RequestKind, r.RequestResource = &r.Kind, &r.Resource
-		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "large", UID: types.UID("1")}, Data: map[string]string{}}
+		object := &corev1.ConfigMap{Data: map[string]string{}}
+		object.Namespace, object.Name, object.UID = "shop", "large", "1"
 		object.APIVersion, object.Kind = "v1", "ConfigMap"
 		for i := range 100 {
 			object.Data[fmt.Sprintf("key-%d", i)] = strings.Repeat("0123456789abcde\n", 650)
@@ -87,7 +87,7 @@ func rewrite[T any](tb testing.TB, raw *runtime.RawExtension, change func(*T)) {
 func grow(tb testing.TB, meta *metav1.ObjectMeta, spec *corev1.PodSpec, n int, path ...string) {
 	tb.Helper()
 	var owned map[string]any
-	decode(tb, meta.ManagedFields[0].FieldsV1.Raw, &owned)
+	decode(tb, meta.ManagedFields[0].FieldsV1.GetRawBytes(), &owned)
 	set := owned
 	for _, field := range path {
 		below, found := set[field].(map[string]any)
@@ -102,7 +102,7 @@ func grow(tb testing.TB, meta *metav1.ObjectMeta, spec *corev1.PodSpec, n int, p
 		spec.Containers = append(spec.Containers, c)
 		set[fmt.Sprintf(`k:{"name":%q}`, c.Name)] = ownedOf(c.Env)
 	}
-	meta.ManagedFields[0].FieldsV1.Raw = encode(tb, owned)
+	meta.ManagedFields[0].FieldsV1.SetRawBytes(encode(tb, owned))
 }
 
 func container(name string, port int32) corev1.Container {
@@ -126,7 +126,8 @@ func ownedOf(env []corev1.EnvVar) map[string]any {
 	}
 	variables := map[string]any{".": map[string]any{}}
 	for i := range env {
-		variables[fmt.Sprintf(`k:{"name":%q}`, env[i].Name)] = map[string]any{".": map[string]any{}, "f:name": map[string]any{}, "f:value": map[string]any{}}
+		variable := map[string]any{".": map[string]any{}, "f:name": map[string]any{}, "f:value": map[string]any{}}
+		variables[fmt.Sprintf(`k:{"name":%q}`, env[i].Name)] = variable
 	}
 	set["f:env"] = variables
 	return set
