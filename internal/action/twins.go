@@ -32,6 +32,8 @@ type mark struct {
 const (
 	// minShared is the length from which a mark costs less than reading a value again.
 	minShared = 16
+	// bytesPerMark is how much text of the usual objects has one mark, and firstMarks is for how many there is room at first.
+	bytesPerMark, firstMarks = 40, 1024
 	// maxSharedDepth bounds how often the same bytes are compared: once at each depth, up to the first that differ.
 	maxSharedDepth = 32
 	// maxMissed is how many members are passed over to find one. Members come in the same order.
@@ -41,7 +43,7 @@ const (
 // decode decodes the first text at the first call, and the second at the second.
 func (t *twins) decode(d *decoder) (map[string]any, error) {
 	if !t.isRead {
-		t.text = d.text
+		t.text, t.marks = d.text, make([]mark, 0, min(len(d.text)/bytesPerMark, firstMarks))
 	}
 	t.next, t.end = 0, len(t.marks)
 	d.twins = t
