@@ -376,7 +376,9 @@ tasks:
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			d := setOf(t, tc.policies).Decide(Input{Action: tc.action, Now: berlinNoon, NamespaceLabels: tc.labels})
+			set, in := setOf(t, tc.policies), Input{Action: tc.action, Now: berlinNoon, NamespaceLabels: tc.labels}
+			d := set.Decide(in)
+			reachesAll(t, set, in)
 			if d.Outcome != tc.wantOutcome {
 				t.Errorf("outcome is %s, want %s\n%s", d.Outcome, tc.wantOutcome, Refusal(Headline(tc.action), &d, ""))
 			}

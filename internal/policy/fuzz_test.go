@@ -108,6 +108,7 @@ func FuzzDecide(f *testing.F) {
 			t.Errorf("it took %s", took)
 		}
 		checkDecision(t, set, in, &d)
+		reachesAll(t, set, in)
 		if compiled.broken != "" && d.Outcome == Allow && len(d.Policies) > 0 {
 			t.Errorf("a policy that does not compile allows: %s", compiled.broken)
 		}
