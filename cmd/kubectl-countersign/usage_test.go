@@ -11,6 +11,7 @@ func TestHelp(t *testing.T) {
 	for name, args := range map[string][]string{
 		"root": {"--help"}, "options": {"options"}, "test": {"test", "--help"}, "windows": {"windows", "--help"},
 		"can-i": {"can-i", "--help"}, "explain": {"explain", "--help"},
+		"review": {"review", "--help"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := run(t, "", args...)

@@ -36,12 +36,14 @@ const (
 
 // judge decides on actions as the operator does, with what it may read of the cluster. It only reads.
 type judge struct {
-	reader   client.Reader
-	cluster  *intake.Cluster
-	mapper   meta.RESTMapper
-	stored   []*v1alpha1.AgentActionPolicy
-	set      *policy.Set
-	operator policy.Operator
+	reader  client.Reader
+	cluster *intake.Cluster
+	mapper  meta.RESTMapper
+	// discovery is what the API server serves, read once.
+	discovery discovery.DiscoveryInterface
+	stored    []*v1alpha1.AgentActionPolicy
+	set       *policy.Set
+	operator  policy.Operator
 	// notes say what could not be read, and what follows.
 	notes []string
 }
@@ -72,7 +74,7 @@ func (e *Environment) newJudge(ctx context.Context) (*judge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
-	j := &judge{reader: reader, mapper: restmapper.NewShortcutExpander(mapper, served, nil)}
+	j := &judge{reader: reader, mapper: restmapper.NewShortcutExpander(mapper, served, nil), discovery: served}
 	j.cluster = &intake.Cluster{Kinds: kinds, Live: reader, Cached: reader}
 	if j.stored, err = e.storedPolicies(ctx); err != nil {
 		return nil, err

@@ -63,7 +63,7 @@ func New(e *Environment) *cobra.Command {
 	add(root, groupDecide, newList(e), newShow(e), newWait(e), newApprove(e), newDeny(e), newRevoke(e), newWatch(e))
 	add(root, groupAsk, newRequest(e), newCanI(e), newExplain(e))
 	add(root, groupOffline, newTest(e), newWindows(e))
-	add(root, groupCheck, newDoctor(e))
+	add(root, groupCheck, newDoctor(e), newReview(e))
 	add(root, groupOther, newVersion(e), newOptions(e))
 	completeFlag(root, "namespace", e.completeNamespaces)
 	completeFlag(root, "context", e.completeContexts)
