@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
@@ -162,6 +163,7 @@ func TestMeddlingWebhook(t *testing.T) {
 
 // TestMeddlingPolicy has an admission policy that the API server applies again after Countersign's webhook.
 func TestMeddlingPolicy(t *testing.T) {
+	controlplane.NeedFeature(t, controlplane.Shared(t), "MutatingAdmissionPolicy")
 	s := newEnvironment(t).scene(t, three)
 	frank := s.person(t, "frank")
 	allowed(t, decide(t.Context(), s.person(t, "erin"), s.request, "Approve"))

@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
@@ -197,6 +198,7 @@ spec: {policyName: NAME}
 
 // testMutated has another part of the cluster change what is written, after people saw it without.
 func testMutated(t *testing.T, e *environment) {
+	controlplane.NeedFeature(t, e.plane, "MutatingAdmissionPolicy")
 	s := newStory(t, e, consentToAll)
 	update := func() error { return patchWeb(toFive)(t.Context(), s) }
 	create := func() error { return s.agent.Create(t.Context(), configMap(s.namespace, "new")) }
