@@ -17,7 +17,7 @@ const checkHelp = `Check that agents are refused.
 
 It acts as the canary, an agent that Countersign refuses everything, and asks the API server to create a ConfigMap, as
 a dry run. Only Countersign's refusal counts: the API server has then sent the request to the operator, which has
-decided.`
+decided. It also says which Kubernetes it is, and what Countersign cannot do with this version.`
 
 // newCheck is what the chart runs for helm test.
 func newCheck() *cobra.Command {
@@ -67,5 +67,11 @@ func check(ctx context.Context, o *options, timeout time.Duration, out io.Writer
 			o.canaryUsername(), last.Outcome, last.Detail)
 	}
 	fmt.Fprintf(out, "Agents are refused: the canary %s was refused by Countersign.\n", o.canaryUsername())
+	server, err := askServer(config)
+	if err != nil {
+		fmt.Fprintf(out, "Kubernetes does not say its version: %v.\n", err)
+		return nil
+	}
+	fmt.Fprintf(out, "%s.\n", describe(server))
 	return nil
 }

@@ -128,6 +128,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 		}
 	}
 	ctrl.Log.Info("Starting", "version", version, "actingAs", self.Username)
+	logServer(config)
 	longer, end := lingering(ctx, o.shutdownDelay, op.drain.Begin)
 	defer end()
 	return mgr.Start(longer)

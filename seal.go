@@ -10,18 +10,21 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/protection"
+	"github.com/countersign-dev/countersign/internal/support"
 )
 
 const sealHelp = `Render what keeps agents from admission configuration and from impersonation, as files of kube-apiserver.
 
 Webhooks and policies in the API cannot keep an agent with all rights from deleting them, or from acting as
 somebody else. Files on the control-plane nodes can. This needs nodes whose files and flags are yours, and
-Kubernetes 1.37, or 1.36 with the feature gate ManifestBasedAdmissionControlConfig.
+Kubernetes 1.37, or 1.36 with the feature gate ManifestBasedAdmissionControlConfig: older API servers ignore the
+admission policies in the files, and do not say so. With --from-cluster that is found out.
 
 The files name the subjects of Enforce policies one by one, because they cannot follow policies: render them
 anew when policies name others. Without --output they are printed as one stream of YAML.
@@ -42,6 +45,8 @@ type sealOptions struct {
 	filenames                     []string
 	accounts, users, groups       []string
 	seal                          protection.Seal
+	// gate is a feature gate that the API server of the cluster needs; empty: none, or nobody asked.
+	gate string
 }
 
 // newSeal renders files for control planes that one manages oneself.
@@ -100,11 +105,15 @@ func (o *sealOptions) run(ctx context.Context, in io.Reader, out, notes io.Write
 		}
 	}
 	s := &o.seal.Subjects
-	_, err = fmt.Fprintf(notes, sealNotes, len(files), o.output, len(s.Users), len(s.Groups), len(s.Namespaces), o.seal.Directory)
+	gate := ""
+	if o.gate != "" {
+		gate = "       --feature-gates=" + o.gate + "=true\n"
+	}
+	_, err = fmt.Fprintf(notes, sealNotes, len(files), o.output, len(s.Users), len(s.Groups), len(s.Namespaces), o.seal.Directory, gate)
 	return err
 }
 
-// sealNotes are printed when files were written: how many, where, whom they name, and where they belong.
+// sealNotes are printed when files were written: how many, where, whom they name, where they belong, and a feature gate.
 const sealNotes = `%d files are in %s. They name %d users, %d groups, and all service accounts of %d namespaces.
 
 On every control-plane node, one after the other:
@@ -112,7 +121,7 @@ On every control-plane node, one after the other:
   2. Give kube-apiserver these flags, and the directory (a volume, where it runs as a pod):
        --admission-control-config-file=%[6]s/admission.yaml
        --authorization-config=%[6]s/authorization.yaml
-     The second replaces --authorization-mode and all --authorization-webhook-* flags.
+%[7]s     The second replaces --authorization-mode and all --authorization-webhook-* flags.
   3. Wait until kube-apiserver is ready before the next node. If it is not, its log says why.
 Later changes of the files are read within a minute; only admission.yaml needs a restart.
 `
@@ -173,11 +182,34 @@ func (o *sealOptions) readCluster(ctx context.Context) ([]v1alpha1.AgentActionPo
 	if err != nil {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
+	if err := o.sealable(config); err != nil {
+		return nil, err
+	}
 	var list v1alpha1.AgentActionPolicyList
 	if err := c.List(ctx, &list); err != nil {
 		return nil, fmt.Errorf("reading the policies of the cluster: %w", err)
 	}
 	return list.Items, nil
+}
+
+// sealable refuses files of which the API server of the cluster would ignore the greater part: an older one starts with
+// them, does not know of manifests, and says nothing. It remembers what another needs for them.
+func (o *sealOptions) sealable(config *rest.Config) error {
+	server, err := askServer(config)
+	if err != nil {
+		return err
+	}
+	switch server.Sealing {
+	case support.Sealable:
+		return nil
+	case support.SealableByGate:
+		o.gate = support.SealingGate
+		return nil
+	default:
+		return fmt.Errorf("the API server is %q, which would ignore the admission policies in these files without saying so: it takes "+
+			"Kubernetes 1.37, or 1.36 with the feature gate %s. For another API server, name the policies by --filename",
+			server.Version, support.SealingGate)
+	}
 }
 
 // printFiles prints all files as one stream; each begins with a comment that says where it belongs.

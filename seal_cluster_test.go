@@ -25,6 +25,7 @@ import (
 	"github.com/countersign-dev/countersign/hack/controlplane"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 	"github.com/countersign-dev/countersign/internal/protection"
+	"github.com/countersign-dev/countersign/internal/support"
 )
 
 // sealObjects are what agents and people try to change. There is no operator.
@@ -242,6 +243,9 @@ func (s *sealed) try(t *testing.T, kubeconfig string, sealedAgent bool) {
 	for name, a := range sealAttempts {
 		t.Run(name, func(t *testing.T) {
 			err := s.kubectl(t.Context(), kubeconfig, a.run, a.input)
+			if err != nil && strings.Contains(err.Error(), "unknown flag") {
+				t.Skipf("kubectl %s cannot ask for it: %v", s.plane.Binaries().Kubernetes, err)
+			}
 			switch {
 			case sealedAgent && a.refused != "":
 				if err == nil || !strings.Contains(err.Error(), a.refused) || !strings.Contains(strings.ToLower(err.Error()), "forbidden") {
@@ -269,6 +273,7 @@ func TestUnsealed(t *testing.T) {
 func (s *sealed) narrow(t *testing.T, refused string) {
 	t.Helper()
 	t.Run("constrained impersonation", func(t *testing.T) {
+		controlplane.NeedFeature(t, s.plane, "ConstrainedImpersonation")
 		kubeconfig, err := s.plane.ServiceAccountKubeconfig(t.Context(), "agents", "narrow")
 		if err != nil {
 			t.Fatal(err)
@@ -287,8 +292,47 @@ func (s *sealed) narrow(t *testing.T, refused string) {
 	})
 }
 
+// TestSealFromCluster has the command ask the API server whether it can use the files at all. One that does not know of
+// manifests starts with them, and does not say that it ignores them.
+func TestSealFromCluster(t *testing.T) {
+	plane := controlplane.Shared(t)
+	operatortest.ApplyDefinitions(t, operatortest.NewClient(t, plane.AdminConfig()))
+	feature, err := plane.Feature(t.Context(), support.SealingGate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	output, err := exec.Command(operatortest.Binary(t), "seal", "--from-cluster", "--kubeconfig", plane.Kubeconfig("admin"),
+		"--user", "robot", "--output", t.TempDir()).CombinedOutput()
+	if (err == nil) != feature.Known {
+		t.Errorf("the API server's feature is %+v, and the answer %v:\n%s", feature, err, output)
+	}
+	if !feature.Known && !strings.Contains(string(output), "would ignore the admission policies") {
+		t.Errorf("the refusal is %s", output)
+	}
+	if gated := strings.Contains(string(output), "--feature-gates="+support.SealingGate+"=true\n"); gated != (feature.Known && !feature.Enabled) {
+		t.Errorf("the API server's feature is %+v, and the notes are\n%s", feature, output)
+	}
+}
+
+// sealFlags are what an API server needs to read admission policies from files, besides the two flags for the files.
+func sealFlags(t *testing.T) []string {
+	t.Helper()
+	plane := controlplane.Shared(t)
+	feature, err := plane.Feature(t.Context(), support.SealingGate)
+	switch {
+	case err != nil:
+		t.Fatal(err)
+	case !feature.Known:
+		t.Skipf("Kubernetes %s does not have the feature %s", plane.Binaries().Kubernetes, support.SealingGate)
+	case !feature.Enabled:
+		return []string{"--feature-gates=" + support.SealingGate + "=true"}
+	}
+	return nil
+}
+
 // TestSealed starts an API server with the files that the command writes.
 func TestSealed(t *testing.T) {
+	flags := sealFlags(t)
 	directory := t.TempDir()
 	render := func(t *testing.T, args ...string) {
 		t.Helper()
@@ -298,10 +342,10 @@ func TestSealed(t *testing.T) {
 		}
 	}
 	render(t)
-	plane, err := controlplane.Start(t.Context(), controlplane.Options{Flags: map[string][]string{controlplane.APIServer: {
-		"--admission-control-config-file=" + filepath.Join(directory, protection.AdmissionFile),
-		"--authorization-config=" + filepath.Join(directory, protection.AuthorizationFile),
-	}}})
+	plane, err := controlplane.Start(t.Context(), controlplane.Options{Flags: map[string][]string{controlplane.APIServer: append(flags,
+		"--admission-control-config-file="+filepath.Join(directory, protection.AdmissionFile),
+		"--authorization-config="+filepath.Join(directory, protection.AuthorizationFile),
+	)}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -650,7 +650,7 @@ func TestHelmTest(t *testing.T) {
 		out, err := exec.CommandContext(t.Context(), operatortest.Binary(t), args...).CombinedOutput()
 		return string(out), err
 	}
-	if out, err := check(); err != nil || !strings.Contains(out, "Agents are refused") {
+	if out, err := check(); err != nil || !strings.Contains(out, "Agents are refused") || !strings.Contains(out, "Kubernetes is v") {
 		t.Errorf("while the operator runs: %v\n%s", err, out)
 	}
 	wantAccess(t, a, []access{

@@ -245,7 +245,9 @@ var (
 	ages      = regexp.MustCompile(`(?m) \d{1,2}s( *)$`)
 	wideAges  = regexp.MustCompile(`  \d{1,2}s {1,2}(  \S)`)
 	versions  = regexp.MustCompile(`Kubernetes is v[0-9.]+`)
-	servers   = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	// lacking is what doctor says about versions before the newest.
+	lacking = regexp.MustCompile(`(?s);\s+level\s+4\s.{0,160}?(highest\s+here|the\s+API\s+server)`)
+	servers = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 )
 
 // stable replaces what is different in every run, by texts of the same width.
@@ -255,6 +257,7 @@ func stable(text string) string {
 	text = distances.ReplaceAllString(text, "(2s${1}ago)")
 	text = ages.ReplaceAllString(text, " 2s$1")
 	text = wideAges.ReplaceAllString(text, "  2s $1")
+	text = lacking.ReplaceAllString(text, "")
 	text = versions.ReplaceAllString(text, "Kubernetes is v1.37.2")
 	return servers.ReplaceAllString(text, "127.0.0.1:6443")
 }

@@ -10,20 +10,16 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/version"
 	apiversion "k8s.io/apimachinery/pkg/version"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 
 	"github.com/countersign-dev/countersign/internal/definitions"
+	"github.com/countersign-dev/countersign/internal/support"
 )
 
-const (
-	// oldestServer is the oldest Kubernetes that Countersign works with.
-	oldestServer = "1.34.0"
-	// mostSkew is how far the clocks may differ before times that are shown here mislead.
-	mostSkew = 2 * time.Second
-)
+// mostSkew is how far the clocks may differ before times that are shown here mislead.
+const mostSkew = 2 * time.Second
 
 // server looks at the API server's version and clock.
 func (d *doctor) server(ctx context.Context) {
@@ -32,14 +28,7 @@ func (d *doctor) server(ctx context.Context) {
 		d.unknown(err, "the API server does not say its version")
 		return
 	}
-	switch running, err := version.ParseSemantic(info.GitVersion); {
-	case err != nil:
-		d.unknown(err, "the version of the API server cannot be read")
-	case running.LessThan(version.MustParseSemantic(oldestServer)):
-		d.fail("", "Kubernetes is %s; Countersign needs %s or later: upgrade the cluster", info.GitVersion, oldestServer)
-	default:
-		d.ok("Kubernetes is %s, and Countersign needs %s or later", info.GitVersion, oldestServer)
-	}
+	d.version(support.Of(info.GitVersion))
 	at, err := http.ParseTime(date)
 	if err != nil {
 		d.unknown(err, "the API server does not say what time it is")
@@ -50,6 +39,21 @@ func (d *doctor) server(ctx context.Context) {
 		d.warn("timedatectl set-ntp true", "the clock here is %s away from the API server's: times that are shown are wrong by that", off)
 	} else {
 		d.ok("the clock here is that of the API server")
+	}
+}
+
+// version says which Kubernetes it is, and what this version lacks.
+func (d *doctor) version(server support.Server) {
+	lacks := strings.Join(append([]string{""}, server.Notes()...), "; ")
+	switch server.Standing {
+	case support.Tested, support.Newer:
+		d.ok("Kubernetes is %s, and Countersign needs %s.0 or later%s", server.Version, support.Oldest, lacks)
+	case support.TooOld:
+		d.fail("", "Kubernetes is %s: upgrade the cluster%s", server.Version, lacks)
+	case support.Unreadable:
+		d.unknown(fmt.Errorf("it is %q", server.Version), "the version of the API server cannot be read")
+	default:
+		d.unknown(fmt.Errorf("it is %q", server.Standing), "the version of the API server cannot be judged")
 	}
 }
 
