@@ -27,8 +27,11 @@ func (p *Plane) Feature(ctx context.Context, name string) (Feature, error) {
 		return Feature{}, fmt.Errorf("asking for feature gates: %w", err)
 	}
 	line := regexp.MustCompile(`(?m)^kubernetes_feature_enabled\{name="` + regexp.QuoteMeta(name) + `",[^}]*\} ([01])$`)
-	m := line.FindSubmatch(metrics)
-	return Feature{Known: m != nil, Enabled: m != nil && string(m[1]) == "1"}, nil
+	found := line.FindSubmatch(metrics)
+	if found == nil {
+		return Feature{}, nil
+	}
+	return Feature{Known: true, Enabled: string(found[1]) == "1"}, nil
 }
 
 // NeedFeature skips a test where the API server does not have a feature gate on,
