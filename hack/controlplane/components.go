@@ -49,13 +49,28 @@ func (p *Plane) etcd() *Component {
 		}, p.opts.Flags[Etcd])
 	}
 	c.ready = func(ctx context.Context) error {
-		pair, err := tls.LoadX509KeyPair(p.pki.crt("etcd-client"), p.pki.key("etcd-client"))
+		config, err := p.etcdClient()
 		if err != nil {
 			return err
 		}
-		return get(ctx, url(0)+"/health", &tls.Config{RootCAs: p.pki.etcd.pool(), Certificates: []tls.Certificate{pair}})
+		return get(ctx, url(0)+"/health", config)
 	}
 	return c
+}
+
+// etcdClient is how to connect to etcd as the API server does.
+func (p *Plane) etcdClient() (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(p.pki.crt("etcd-client"), p.pki.key("etcd-client"))
+	if err != nil {
+		return nil, fmt.Errorf("reading the client certificate of etcd: %w", err)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: p.pki.etcd.pool(), Certificates: []tls.Certificate{pair}}, nil
+}
+
+// Storage is the address of etcd and how to connect to it, behind the API server's back.
+func (p *Plane) Storage() (address string, config *tls.Config, err error) {
+	config, err = p.etcdClient()
+	return fmt.Sprintf("https://127.0.0.1:%d", p.Component(Etcd).ports[0]), config, err
 }
 
 func (p *Plane) controllerManager() *Component {

@@ -127,13 +127,18 @@ func (r *Replica) Terminate(ctx context.Context) error {
 }
 
 // Memory is its resident memory in MiB.
-func (r *Replica) Memory() (float64, error) {
+func (r *Replica) Memory() (float64, error) { return r.memory("VmRSS:") }
+
+// PeakMemory is the most memory that it has had resident, in MiB.
+func (r *Replica) PeakMemory() (float64, error) { return r.memory("VmHWM:") }
+
+func (r *Replica) memory(field string) (float64, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.command.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("reading the memory of a replica: %w", err)
 	}
 	var kib int64
-	_, rest, found := bytes.Cut(content, []byte("VmRSS:"))
+	_, rest, found := bytes.Cut(content, []byte(field))
 	if !found {
 		return 0, errors.New("reading the memory of a replica: it is not told")
 	}
