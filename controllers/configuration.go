@@ -123,14 +123,17 @@ func (d *delivery) target(p *policy.Policy) *protection.Subjects {
 // fill begins anew and takes in policy after policy while they fit.
 func (d *delivery) fill() {
 	d.enforce, d.observe = alwaysGoverned(d.set), protection.Subjects{}
+	left := room{left: maxExpression - len(scaffold.Expression()) - len(scaffold.Expression())}
 	for _, p := range byPrecedence(d.set.Policies()) {
 		target := d.target(p)
-		before := *target
-		*target = target.With(p.Subjects())
-		if !fit(&d.enforce, &d.observe) {
-			*target, d.left[p.Name] = before, true
+		if !left.take(target == &d.enforce, p.Subjects()) {
+			d.left[p.Name] = true
+			continue
 		}
+		target.Add(p.Subjects())
 	}
+	d.enforce.Tidy()
+	d.observe.Tidy()
 }
 
 func byPrecedence(policies []*policy.Policy) []*policy.Policy {

@@ -38,12 +38,14 @@ subjects:
 	if err := b.Get(t.Context(), client.ObjectKey{Name: controllers.ActionsConfiguration}, stored); err != nil {
 		t.Fatal(err)
 	}
-	governed := `(has(request.userInfo.username) && (request.userInfo.username in ["o'brien \"the bot\"", "system:serviceaccount:ci:bot"] || ` +
+	governed := `(has(request.userInfo.username) && (request.userInfo.username in ["o'brien \"the bot\""] || ` +
+		`(request.userInfo.username.startsWith('system:serviceaccount:') && request.userInfo.username.substring(22) in ["ci:bot"]) || ` +
 		`(request.userInfo.username.startsWith('system:serviceaccount:') && request.userInfo.username.split(':')[2] in ["agents", "robots"]))) || ` +
 		`(has(request.userInfo.groups) && request.userInfo.groups.exists(g, g in ["ai-agents", "system:serviceaccounts:robots"]))`
 	want := map[string][]string{
 		"enforce.countersign.dev": {governed},
-		"observe.countersign.dev": {`(has(request.userInfo.username) && (request.userInfo.username in ["system:serviceaccount:ci:watched"]))`, "!(" + governed + ")"},
+		"observe.countersign.dev": {`(has(request.userInfo.username) && ((request.userInfo.username.startsWith('system:serviceaccount:') && ` +
+			`request.userInfo.username.substring(22) in ["ci:watched"])))`, "!(" + governed + ")"},
 	}
 	if len(stored.Webhooks) != len(want) {
 		t.Fatalf("there are %d entries: %+v", len(stored.Webhooks), stored.Webhooks)
