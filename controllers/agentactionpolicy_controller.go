@@ -16,6 +16,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -24,7 +25,6 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/heartbeat"
-	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
 
@@ -47,15 +47,25 @@ type AgentActionPolicyReconciler struct {
 	Changes func(f func())
 
 	deliveries deliveries
+	outlook    outlook
 }
+
+// policyWorkers is how many statuses are written at once: after an upgrade, those of all policies are.
+const policyWorkers = 4
 
 // conflictPause is how long a pass waits that found its copy of a policy to be old.
 const conflictPause = 50 * time.Millisecond
 
 // Reconcile implements reconcile.Reconciler.
 func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconcile.Request) (reconcile.Result, error) {
+	if req.Name == everyPolicy {
+		return reconcile.Result{}, r.spread(ctx)
+	}
 	stored := &v1alpha1.AgentActionPolicy{}
 	if err := r.Client.Get(ctx, req.NamespacedName, stored); err != nil {
+		if apierrors.IsNotFound(err) {
+			r.outlook.note(req.Name, true)
+		}
 		return reconcile.Result{}, client.IgnoreNotFound(err)
 	}
 	set := r.Registry.Set()
@@ -71,6 +81,7 @@ func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconci
 	state := compiled.StateAt(now)
 	desired := stored.DeepCopy()
 	desired.Status = statusOf(stored, compiled, state, pending, now)
+	r.outlook.note(stored.Name, meta.IsStatusConditionTrue(desired.Status.Conditions, v1alpha1.PolicyEnforced))
 	switch err := r.patchStatus(ctx, stored, desired); {
 	case apierrors.IsConflict(err):
 		return reconcile.Result{RequeueAfter: conflictPause}, nil // the cache is about to catch up
@@ -81,39 +92,6 @@ func (r *AgentActionPolicyReconciler) Reconcile(ctx context.Context, req reconci
 		return reconcile.Result{}, nil
 	}
 	return reconcile.Result{RequeueAfter: max(state.Until.Sub(r.Clock.Now()), 1)}, nil
-}
-
-// pending says why it is not known that the actions of a policy's subjects are refused where it says so.
-func (r *AgentActionPolicyReconciler) pending(ctx context.Context, set *policy.Set, name string) (hindrance, error) {
-	d := r.deliveries.of(set)
-	if d.left[name] {
-		return tooLarge, nil
-	}
-	bundle, err := r.CABundle()
-	if err != nil {
-		return hindrance{}, err
-	}
-	var stored admissionregistrationv1.ValidatingWebhookConfiguration
-	err = r.Client.Get(ctx, client.ObjectKey{Name: ActionsConfiguration}, &stored)
-	if client.IgnoreNotFound(err) != nil {
-		return hindrance{}, fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
-	}
-	status := r.Canary()
-	switch changed := r.Definitions(); {
-	case changed != nil:
-		return untrusted(changed), nil
-	case status.Down:
-		return notRefused(status.Result), nil
-	case stored.Name == "", !equality.Semantic.DeepEqual(withoutLost(stored.Webhooks), d.actionWebhooks(r.Endpoint, bundle)):
-		return notStored, nil
-	}
-	if h := behind(r.Replicas(set.State())); h != (hindrance{}) {
-		return h, nil
-	}
-	if !status.Up || status.Proven != stored.ResourceVersion {
-		return notProven, nil
-	}
-	return hindrance{}, nil
 }
 
 // patchStatus writes the status where it differs, and tells by an event when a policy becomes ready or stops to be.
@@ -142,9 +120,10 @@ func (r *AgentActionPolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
 		Named("agentactionpolicy").
 		For(&v1alpha1.AgentActionPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(r.all)).
-		WatchesRawSource(registryUpdates(r.Registry, func(changed []string) []string { return changed })).
+		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, handler.EnqueueRequestsFromMapFunc(all)).
+		WatchesRawSource(registryUpdates(r.Registry, func(changed []string) []string { return append([]string{everyPolicy}, changed...) })).
 		WatchesRawSource(source.Func(r.followChanges)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: policyWorkers}).
 		Complete(r)
 }
 
@@ -152,30 +131,15 @@ func (r *AgentActionPolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
 func (r *AgentActionPolicyReconciler) followChanges(
 	_ context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request],
 ) error {
-	r.Changes(func() {
-		for _, request := range r.everyPolicy() {
-			queue.Add(request)
-		}
-	})
+	r.outlook.follow(queue)
+	r.Changes(func() { queue.Add(requestsFor([]string{everyPolicy})[0]) })
 	return nil
 }
 
 // all asks for every policy: the configuration that delivers them has changed.
-func (r *AgentActionPolicyReconciler) all(_ context.Context, o client.Object) []reconcile.Request {
+func all(_ context.Context, o client.Object) []reconcile.Request {
 	if o.GetName() != ActionsConfiguration {
 		return nil
 	}
-	return r.everyPolicy()
-}
-
-func (r *AgentActionPolicyReconciler) everyPolicy() []reconcile.Request {
-	set := r.Registry.Set()
-	if set == nil {
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(set.Policies()))
-	for _, p := range set.Policies() {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKey{Name: p.Name}})
-	}
-	return requests
+	return requestsFor([]string{everyPolicy})
 }
