@@ -83,6 +83,9 @@ type operator struct {
 	trust chan event.GenericEvent
 	// definitions says whether Countersign's own kinds can be trusted.
 	definitions *definitions.Watch
+	// approvals holds approvals, apart from the manager's cache, and approvalClient reads them there.
+	approvals      cache.Cache
+	approvalClient client.Client
 	// hashKey is nil until the key was read.
 	hashKey atomic.Pointer[action.Hasher]
 }
@@ -120,7 +123,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	for _, add := range []func() error{
 		func() error { return op.addClock(ctx) },
 		op.addCertificates, op.addCanary, op.addLevel, op.addHeartbeat, op.addReplicas, op.addDefinitions,
-		func() error { return op.addIndexes(ctx) }, op.addControllers,
+		func() error { return op.addApprovalCache(ctx) }, op.addControllers,
 		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {
 		if err := add(); err != nil {
@@ -228,55 +231,18 @@ func (op *operator) addControllers() error {
 	return op.addApprovalControllers()
 }
 
-// addApprovalControllers adds what becomes of approvals and activities besides the webhooks.
-func (op *operator) addApprovalControllers() error {
-	for name, c := range map[string]interface{ SetupWithManager(ctrl.Manager) error }{
-		"approval":   &controllers.ActionApprovalReconciler{Client: op.mgr.GetClient(), Registry: op.registry, Clock: op.clock},
-		"settlement": &controllers.SettlementReconciler{Client: op.mgr.GetClient(), Settler: op.settler, Clock: op.clock},
-		"activity":   &controllers.AgentActivityReconciler{Client: op.mgr.GetClient(), Clock: op.clock},
-		"retention":  &controllers.RetentionReconciler{Client: op.mgr.GetClient(), Clock: op.clock, Retention: op.approvalRetention},
-	} {
-		if err := c.SetupWithManager(op.mgr); err != nil {
-			return fmt.Errorf("adding the %s controller: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// addIndexes lets approvals be found in the cache.
-func (op *operator) addIndexes(ctx context.Context) error {
-	for name, index := range map[string]client.IndexerFunc{
-		webhooks.RequesterField: webhooks.ByRequester, webhooks.TargetField: webhooks.ByTarget, controllers.FollowsField: controllers.ByFollows,
-	} {
-		if err := op.mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ActionApproval{}, name, index); err != nil {
-			return fmt.Errorf("indexing approvals by %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
-// revision tells the latest resourceVersion that the cache has seen of approvals: the API server sends it now and then
-// even where nothing changes.
-func (op *operator) revision() (func() string, error) {
-	informer, err := op.mgr.GetCache().GetInformer(context.Background(), &v1alpha1.ActionApproval{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watching approvals: %w", err)
-	}
-	seen, ok := informer.(interface{ LastSyncResourceVersion() string })
-	if !ok {
-		return nil, fmt.Errorf("watching approvals: %T does not tell what it has seen", informer)
-	}
-	return seen.LastSyncResourceVersion, nil
-}
-
 func (op *operator) addWebhooks(out io.Writer) error {
 	seen, err := op.revision()
 	if err != nil {
 		return err
 	}
+	cached, err := op.approvalReader()
+	if err != nil {
+		return err
+	}
 	approvals := &webhooks.Approvals{
 		Revision: seen, Settler: op.settler,
-		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache(), Registry: op.registry,
+		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: cached, Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
 	}
 	cluster := &intake.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()}

@@ -135,7 +135,7 @@ func TestAccess(t *testing.T) {
 			{verb: "patch", resource: policies, name: "any", who: release},
 			{verb: "create", resource: policies, who: release},
 			{verb: "delete", resource: policies, name: "any", who: release},
-			{verb: "update", resource: approvals, namespace: agentNamespace, want: true, who: release},
+			{verb: "patch", resource: approvals, namespace: agentNamespace, want: true, who: release},
 			{verb: "delete", resource: approvals, namespace: agentNamespace, want: true, who: release},
 			{verb: "approve", resource: approvals, namespace: agentNamespace, who: release},
 

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -21,7 +22,11 @@ import (
 // back at the very instant at which one expires. Uses are spent by the webhook; both write with the resourceVersion
 // that they read.
 type ActionApprovalReconciler struct {
-	Client   client.Client
+	Client client.Client
+	// Live reads from the API server what has ended: caches hold only a part of that.
+	Live client.Reader
+	// Cache holds the approvals.
+	Cache    cache.Cache
 	Registry *registry.Registry
 	Clock    clock.PassiveClock
 }
@@ -31,6 +36,14 @@ func (r *ActionApprovalReconciler) Reconcile(ctx context.Context, req reconcile.
 	stored := &v1alpha1.ActionApproval{}
 	if err := r.Client.Get(ctx, req.NamespacedName, stored); err != nil {
 		return reconcile.Result{}, client.IgnoreNotFound(err)
+	}
+	if _, ended := approval.Ended(stored); ended {
+		if approval.Closed(stored) {
+			return reconcile.Result{}, nil
+		}
+		if err := r.Live.Get(ctx, req.NamespacedName, stored); err != nil {
+			return reconcile.Result{}, client.IgnoreNotFound(err)
+		}
 	}
 	now := r.Clock.Now()
 	desired := stored.DeepCopy()
@@ -89,5 +102,5 @@ func (r *ActionApprovalReconciler) nextChange(a *v1alpha1.ActionApproval, now ti
 
 // SetupWithManager watches approvals.
 func (r *ActionApprovalReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("actionapproval").For(&v1alpha1.ActionApproval{}).Complete(r)
+	return approvalController(mgr, r.Cache, "actionapproval", unlessClosed()).Complete(r)
 }

@@ -37,7 +37,7 @@ func TestRequestsEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, policySpec, noon)
 			b.registry.Update([]*v1alpha1.AgentActionPolicy{b.stored})
-			reconciler := &controllers.ActionApprovalReconciler{Client: b, Registry: b.registry, Clock: b.clock}
+			reconciler := &controllers.ActionApprovalReconciler{Client: b, Live: b, Registry: b.registry, Clock: b.clock}
 			a := b.request(t, tc.reason, tc.expires, noon)
 			for _, s := range tc.steps {
 				b.clock.SetTime(noon.Add(s.after))

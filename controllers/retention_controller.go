@@ -7,10 +7,15 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/approval"
@@ -34,7 +39,9 @@ func ByFollows(o client.Object) []string {
 // has not ended follows.
 type RetentionReconciler struct {
 	Client client.Client
-	Clock  clock.PassiveClock
+	// Cache holds the approvals.
+	Cache cache.Cache
+	Clock clock.PassiveClock
 	// Retention is how long an approval is kept after its end.
 	Retention time.Duration
 }
@@ -65,11 +72,13 @@ func (r *RetentionReconciler) Reconcile(ctx context.Context, req reconcile.Reque
 	return reconcile.Result{}, removeAsSeen(ctx, r.Client, a)
 }
 
-// shed drops the diff, by which nobody decides any more. That change brings the approval back.
+// shed drops the diff, by which nobody decides any more. It writes nothing else: the cache holds only a part of what has
+// ended.
 func (r *RetentionReconciler) shed(ctx context.Context, a *v1alpha1.ActionApproval) error {
+	whole := a.DeepCopy()
 	a = a.DeepCopy()
 	a.Spec.Action.Diff = ""
-	err := r.Client.Update(ctx, a)
+	err := r.Client.Patch(ctx, a, client.MergeFromWithOptions(whole, client.MergeFromWithOptimisticLock{}))
 	if apierrors.IsConflict(err) { // the cache is about to catch up, and then it is looked at again
 		return nil
 	}
@@ -116,6 +125,43 @@ func removeAsSeen(ctx context.Context, c client.Client, o client.Object) error {
 }
 
 // SetupWithManager watches approvals. Only the elected replica removes.
+//
+// Those whose time comes later than the next sweep are not waited for one by one: there may be a hundred thousand.
 func (r *RetentionReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("retention").For(&v1alpha1.ActionApproval{}).Complete(r)
+	return approvalController(mgr, r.Cache, "retention", predicate.NewPredicateFuncs(r.soon)).
+		WatchesRawSource(source.Func(r.sweep)).Complete(r)
+}
+
+// sweepInterval is how often approvals are looked for whose time comes before the next look.
+const sweepInterval = time.Hour
+
+// soon says whether something is to be done about an approval before the next sweep is over.
+func (r *RetentionReconciler) soon(o client.Object) bool {
+	a, ok := o.(*v1alpha1.ActionApproval)
+	if !ok {
+		return false
+	}
+	since, ended := approval.Ended(a)
+	if !ended {
+		return false
+	}
+	sheds := a.Spec.Action != nil && a.Spec.Action.Diff != ""
+	return sheds || approval.KeptUntil(a, since, r.Retention).Sub(r.Clock.Now()) <= 2*sweepInterval
+}
+
+// sweep asks for the approvals whose time comes soon, again and again.
+func (r *RetentionReconciler) sweep(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	go wait.UntilWithContext(ctx, func(ctx context.Context) {
+		var all v1alpha1.ActionApprovalList
+		if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Looking for approvals whose retention is over; that is tried again", "in", sweepInterval.String())
+			return
+		}
+		for i := range all.Items {
+			if a := &all.Items[i]; r.soon(a) {
+				queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(a)})
+			}
+		}
+	}, sweepInterval)
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
@@ -19,7 +20,9 @@ import (
 // SettlementReconciler stores what became of the actions that were admitted under an approval, as long as that has not
 // ended.
 type SettlementReconciler struct {
-	Client  client.Client
+	Client client.Client
+	// Cache holds the approvals.
+	Cache   cache.Cache
 	Settler *settlement.Settler
 	Clock   clock.PassiveClock
 }
@@ -53,6 +56,6 @@ func (r *SettlementReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 
 // SetupWithManager watches approvals. Only the elected replica looks at all of them.
 func (r *SettlementReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return ctrl.NewControllerManagedBy(mgr).Named("settlement").For(&v1alpha1.ActionApproval{}).
-		WithOptions(controller.Options{MaxConcurrentReconciles: settlements}).Complete(r)
+	return approvalController(mgr, r.Cache, "settlement", untilEnded()).
+		WithOptions(controller.Options{MaxConcurrentReconciles: settlements, CacheSyncTimeout: approvalsTimeout}).Complete(r)
 }

@@ -55,19 +55,30 @@ const (
 	TargetField = "spec.action.uid"
 )
 
-// ByTarget is the function of the index of TargetField.
+// ByTarget is the function of the index of TargetField. Of those that have ended it finds the ones under which a deletion
+// was admitted, by the objects of these.
 func ByTarget(o client.Object) []string {
 	a, ok := o.(*v1alpha1.ActionApproval)
-	if !ok || a.Spec.Action == nil || a.Spec.Action.UID == "" {
+	if !ok {
+		return nil
+	}
+	if _, ended := approval.Ended(a); ended {
+		return approval.Deleted(a)
+	}
+	if a.Spec.Action == nil || a.Spec.Action.UID == "" {
 		return nil
 	}
 	return []string{a.Spec.Action.UID}
 }
 
-// ByRequester is the function of the index of RequesterField.
+// ByRequester is the function of the index of RequesterField. Those that have ended are left out where no later request
+// depends on them, or only by name: of these there may be very many.
 func ByRequester(o client.Object) []string {
 	a, ok := o.(*v1alpha1.ActionApproval)
 	if !ok {
+		return nil
+	}
+	if _, ended := approval.Ended(a); ended && !approval.Recalled(a) {
 		return nil
 	}
 	return []string{a.Spec.Requester.Username}
@@ -99,6 +110,9 @@ func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, ha
 	if err != nil {
 		return err
 	}
+	if known, err = a.withDeletions(ctx, known, in.Action); err != nil {
+		return err
+	}
 	for _, candidate := range known {
 		done, err := a.try(ctx, p, candidate)
 		if done || err != nil {
@@ -127,7 +141,8 @@ func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, ha
 // before those for runs, then those that expire first, then by name, so that every replica takes the same one.
 func (a *Approvals) ofRequester(ctx context.Context, username string) ([]*v1alpha1.ActionApproval, error) {
 	var list v1alpha1.ActionApprovalList
-	err := a.Cached.List(ctx, &list, client.MatchingFields{RequesterField: username})
+	// They are only read here: what is to be written is read live.
+	err := a.Cached.List(ctx, &list, client.MatchingFields{RequesterField: username}, client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("listing approvals: %w", err)
 	}
@@ -139,6 +154,29 @@ func (a *Approvals) ofRequester(ctx context.Context, username string) ([]*v1alph
 		return cmp.Or(compareScopes(x, y), expiry(x).Compare(expiry(y)), cmp.Compare(x.Name, y.Name))
 	})
 	return all, nil
+}
+
+// withDeletions adds those approvals of the requester that have ended and under which the deletion of an object was
+// admitted, if that is what is asked for again.
+func (a *Approvals) withDeletions(
+	ctx context.Context, known []*v1alpha1.ActionApproval, act *action.Action,
+) ([]*v1alpha1.ActionApproval, error) {
+	if act.Operation != v1alpha1.OperationDelete || act.UID == "" {
+		return known, nil
+	}
+	var list v1alpha1.ActionApprovalList
+	err := a.Cached.List(ctx, &list, client.MatchingFields{TargetField: act.UID}, client.UnsafeDisableDeepCopy)
+	if err != nil {
+		return nil, fmt.Errorf("listing approvals: %w", err)
+	}
+	for i := range list.Items {
+		k := &list.Items[i]
+		same := func(o *v1alpha1.ActionApproval) bool { return o.UID == k.UID }
+		if k.Spec.Requester.Username == act.Actor.Username && !slices.ContainsFunc(known, same) {
+			known = append(known, k)
+		}
+	}
+	return known, nil
 }
 
 // compareScopes puts what is for one action before what is for a run.

@@ -44,7 +44,7 @@ func (a *Approvals) open(ctx context.Context, p *plea, known []*v1alpha1.ActionA
 		return nil
 	}
 	request := client.ObjectKey{Namespace: p.request.Namespace(), Name: p.request.Name()}
-	if why := a.bounded(p.in.Action.Actor.Username, request, known, now); why != "" {
+	if why := a.bounded(ctx, p.in.Action.Actor.Username, request, known, now); why != "" {
 		p.v.decision.Remedy.Ask = why
 		return nil
 	}
@@ -64,8 +64,11 @@ func (a *Approvals) current(ctx context.Context, p *plea) (bool, error) {
 // supersede ends the approvals for the same change from where the object does not start any more.
 func (a *Approvals) supersede(ctx context.Context, p *plea, known []*v1alpha1.ActionApproval, now time.Time) error {
 	for _, k := range known {
+		if !usable(k, now) {
+			continue
+		}
 		reason, gone := approval.Superseded(k, &p.request, p.request.Base)
-		if !gone || !usable(k, now) {
+		if !gone {
 			continue
 		}
 		if err := a.end(ctx, client.ObjectKeyFromObject(k), "Void: "+reason); err != nil {

@@ -1,6 +1,7 @@
 package webhooks
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -31,11 +32,20 @@ type pace struct {
 
 // bounded says why no request may be opened now, and otherwise counts this one. An agent in a loop writes nothing after
 // the first.
-func (a *Approvals) bounded(username string, request client.ObjectKey, known []*v1alpha1.ActionApproval, now time.Time) string {
+func (a *Approvals) bounded(
+	ctx context.Context, username string, request client.ObjectKey, known []*v1alpha1.ActionApproval, now time.Time,
+) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	who := a.paceOf(username)
-	if n := who.pending(known, now); n >= maxPending {
+	ended := func(key client.ObjectKey) bool {
+		var opened v1alpha1.ActionApproval
+		if err := a.Cached.Get(ctx, key, &opened, client.UnsafeDisableDeepCopy); err != nil {
+			return false // it counts until the cache shows it
+		}
+		return approval.Evaluate(&opened, now).Terminal()
+	}
+	if n := who.pending(known, now, ended); n >= maxPending {
 		return fmt.Sprintf("%d requests of this account wait for people already, no further one is opened", n)
 	}
 	if !who.limiter.TryAccept() {
@@ -59,8 +69,8 @@ func (a *Approvals) paceOf(username string) *pace {
 }
 
 // pending counts the requests that wait: those that are known, and those that were opened too short a time ago for
-// every list to show them.
-func (p *pace) pending(known []*v1alpha1.ActionApproval, now time.Time) int {
+// every list to show them. Lists show few of those that have ended, which count no more.
+func (p *pace) pending(known []*v1alpha1.ActionApproval, now time.Time, ended func(client.ObjectKey) bool) int {
 	n, listed := 0, map[client.ObjectKey]bool{}
 	for _, k := range known {
 		listed[client.ObjectKeyFromObject(k)] = true
@@ -72,7 +82,7 @@ func (p *pace) pending(known []*v1alpha1.ActionApproval, now time.Time) int {
 		switch {
 		case now.Sub(opened) > cacheLag:
 			delete(p.opened, key)
-		case !listed[key]:
+		case !listed[key] && !ended(key):
 			n++
 		}
 	}

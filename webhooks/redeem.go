@@ -212,7 +212,7 @@ func (a *Approvals) Disturb(ctx context.Context, v *verdict) error {
 		return nil
 	}
 	var list v1alpha1.ActionApprovalList
-	if err := a.Cached.List(ctx, &list, client.MatchingFields{TargetField: v.action.UID}); err != nil {
+	if err := a.Cached.List(ctx, &list, client.MatchingFields{TargetField: v.action.UID}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing approvals: %w", err)
 	}
 	disturbed := slices.DeleteFunc(list.Items, func(k v1alpha1.ActionApproval) bool {

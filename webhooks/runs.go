@@ -129,5 +129,5 @@ func (a *Approvals) untimely(ctx context.Context, asked *approval.Request, name 
 	if dryRun {
 		return "", nil
 	}
-	return a.bounded(asked.Requester.Username, client.ObjectKey{Namespace: asked.Namespace(), Name: name}, known, now), nil
+	return a.bounded(ctx, asked.Requester.Username, client.ObjectKey{Namespace: asked.Namespace(), Name: name}, known, now), nil
 }

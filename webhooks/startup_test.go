@@ -13,15 +13,17 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 
+	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/operatortest"
 )
 
-// slowLists is a way to the API server on which lists of policies wait until they are let pass.
-func slowLists(t *testing.T, e *environment) (kubeconfig string, letPass func()) {
+// slowLists is a way to the API server on which some requests wait until they are let pass.
+func slowLists(t *testing.T, e *environment, waits func(*url.URL) bool) (kubeconfig string, letPass func()) {
 	t.Helper()
 	transport, err := rest.TransportFor(e.plane.AdminConfig())
 	if err != nil {
@@ -37,7 +39,7 @@ func slowLists(t *testing.T, e *environment) (kubeconfig string, letPass func())
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasSuffix(r.URL.Path, "/agentactionpolicies") {
+		if waits(r.URL) {
 			select {
 			case <-passing.Done():
 			case <-r.Context().Done():
@@ -72,7 +74,7 @@ func TestSlowStart(t *testing.T) {
 	_, agent, web := governed(t, e, images)
 	act := newImage(agent, web)
 	waitAnswer(t, "the agent may act", act, "")
-	kubeconfig, letPass := slowLists(t, e)
+	kubeconfig, letPass := slowLists(t, e, func(u *url.URL) bool { return strings.HasSuffix(u.Path, "/agentactionpolicies") })
 	if err := replicas.Kill(0); err != nil {
 		t.Fatal(err)
 	}
@@ -104,4 +106,39 @@ func TestSlowStart(t *testing.T) {
 		t.Fatal(errors.New("it does not become ready"))
 	}
 	waitAnswer(t, "the agent may act again", act, "")
+}
+
+// TestApprovalsNotRead has an operator start that cannot read all approvals for a long time, as where there are very many:
+// it is ready, and decides, opens requests, and redeems what people grant, once each.
+func TestApprovalsNotRead(t *testing.T) {
+	e, replicas := newReplicated(t, 1)
+	s := newStory(t, e, strings.Replace(images, "tasks:", "outOfScope: RequireApproval\napproval: {requirements: [{name: sre}]}\ntasks:", 1))
+	roll := newImage(s.agent, s.web)
+	waitAnswer(t, "the agent may act", roll, "")
+	scale := func() error {
+		return patch(t.Context(), s.agent, s.web, types.MergePatchType, `{"spec":{"minReadySeconds":7}}`)
+	}
+	before := asked(t, e, s.namespace, scale)
+	kubeconfig, letPass := slowLists(t, e, func(u *url.URL) bool {
+		return strings.HasSuffix(u.Path, "/v1alpha1/actionapprovals") && u.Query().Get("fieldSelector") == ""
+	})
+	if err := replicas.Kill(0); err != nil {
+		t.Fatal(err)
+	}
+	replicas.Restart(t, 0, "--kubeconfig", kubeconfig)
+	waitAnswer(t, "the agent may act while approvals are not read", roll, "")
+	a := asked(t, e, s.namespace, scale) // the first request is void: the agent has changed the object since
+	if a.Name == before.Name {
+		t.Errorf("%s still waits, though the object has changed", a.Name)
+	}
+	allowed(t, decide(t.Context(), s.person, a, string(v1alpha1.VerdictApprove)))
+	waitAnswer(t, "what was approved passes", func(context.Context) error { return scale() }, "")
+	if strings.Contains(replicas.Operators[0].LogText(t), "All approvals are in memory") {
+		t.Error("it has read all approvals in between")
+	}
+	letPass()
+	waitState(t, e, a, "Spent")
+	if n := len(a.Status.Uses); n != 1 {
+		t.Errorf("it was used %d times", n)
+	}
 }

@@ -203,6 +203,11 @@ func TestContinuation(t *testing.T) {
 			if got := Continuation(a, tc.act, noon.Add(tc.after)); got != tc.want {
 				t.Errorf("%t, want %t", got, tc.want)
 			}
+			a.Status = End(a, Void, "", noon)
+			Remnant(a)
+			if got := Continuation(a, tc.act, noon.Add(tc.after)); got != tc.want {
+				t.Errorf("%t by what is kept once it has ended, want %t", got, tc.want)
+			}
 		})
 	}
 }

@@ -273,6 +273,9 @@ func (p *play) check(before State) {
 		p.fail("%d uses of %d", made, modelUses)
 	}
 	p.checkVerdicts(state)
+	if what := differs(p.a, p.now); what != "" {
+		p.fail("what is kept of it answers otherwise: %s", what)
+	}
 }
 
 func (p *play) checkVerdicts(state State) {
