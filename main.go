@@ -92,6 +92,7 @@ type operator struct {
 
 // serve runs the operator.
 func serve(ctx context.Context, o options, decisions io.Writer) error {
+	boundMemory()
 	level := zapcore.Level(-o.logLevel) //nolint:gosec // complete bounds it to 0..5
 	ctrl.SetLogger(zap.New(zap.WriteTo(legible.Writer{Out: os.Stderr}), zap.Level(level)))
 	klog.SetLogger(ctrl.Log) // client-go logs through klog
