@@ -20,4 +20,6 @@ func main() {
 
 var measurements = []measure.Experiment{
 	{Name: "latency", Title: "What an update takes, as the API server and its client see it", Plays: measureLatency},
+	{Name: "policies", Title: "How the operator grows with the number of policies", Plays: measurePolicies},
+	{Name: "approvals", Title: "How the operator grows with the number of stored approvals", Plays: measureApprovals},
 }
