@@ -42,10 +42,10 @@ func (r *room) take(enforced bool, subjects []v1alpha1.Subject) bool {
 	more.Add(subjects)
 	more.Tidy()
 	need, fresh := 0, []string{}
-	for kind, list := range [][]string{more.Users, more.Groups, more.Namespaces} {
+	for kind, list := range [][]string{more.Users, more.Namespaces, more.Groups} {
 		for _, name := range list {
 			if key := fmt.Sprint(kind, " ", name); !(*known)[key] {
-				need += len(strconv.QuoteToASCII(name)) + len(", ")
+				need += len(strconv.QuoteToASCII(strings.TrimPrefix(name, protection.ServiceAccount))) + len(", ")
 				fresh = append(fresh, key)
 			}
 		}

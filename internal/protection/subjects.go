@@ -72,15 +72,15 @@ func (p *Subjects) Expression() string {
 // accessExpression is the same for the SubjectAccessReviews that authorizers are asked.
 func (p *Subjects) accessExpression() string { return p.expression("request.user", "request.groups") }
 
-// serviceAccount begins the user name of every service account; namespace and name follow, with a colon between.
-const serviceAccount = "system:serviceaccount:"
+// ServiceAccount begins the user name of every service account; namespace and name follow, with a colon between.
+const ServiceAccount = "system:serviceaccount:"
 
 // expression tests where the API server says who asks. Names stand in lists, which it searches faster than it evaluates
 // a chain of comparisons, and service accounts without what all of them begin with: room is short.
 func (p *Subjects) expression(user, groups string) string {
 	var parts, accounts, users []string
 	for _, name := range p.Users {
-		if account, is := strings.CutPrefix(name, serviceAccount); is {
+		if account, is := strings.CutPrefix(name, ServiceAccount); is {
 			accounts = append(accounts, account)
 		} else {
 			users = append(users, name)
@@ -89,9 +89,9 @@ func (p *Subjects) expression(user, groups string) string {
 	if len(users) > 0 {
 		parts = append(parts, user+" in "+celList(users))
 	}
-	is := user + ".startsWith('" + serviceAccount + "') && "
+	is := user + ".startsWith('" + ServiceAccount + "') && "
 	if len(accounts) > 0 {
-		parts = append(parts, fmt.Sprintf("(%s%s.substring(%d) in %s)", is, user, len(serviceAccount), celList(accounts)))
+		parts = append(parts, fmt.Sprintf("(%s%s.substring(%d) in %s)", is, user, len(ServiceAccount), celList(accounts)))
 	}
 	if len(p.Namespaces) > 0 {
 		parts = append(parts, "("+is+user+".split(':')[2] in "+celList(p.Namespaces)+")")
