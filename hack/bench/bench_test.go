@@ -101,13 +101,58 @@ func TestLap(t *testing.T) {
 	m := testbed.Metrics{
 		webhook + "_sum" + labels(noopName): .02, webhook + "_count" + labels(noopName): 10,
 		webhook + "_sum" + labels("other"): 7, webhook + "_count" + labels("other"): 3,
-		plugin + "_sum" + labels("ValidatingAdmissionWebhook"): .03, plugin + "_count" + labels("ValidatingAdmissionWebhook"): 10,
+		plugin + "_sum" + labels("ValidatingAdmissionWebhook"): .03, plugin + "_count" + labels("ValidatingAdmissionWebhook"): 12,
 		plugin + "_sum" + labels("ValidatingAdmissionPolicy"): .0001, plugin + "_count" + labels("ValidatingAdmissionPolicy"): 10,
 	}
-	var got lap
-	got.read(m, variant{webhook: noopName})
-	want := lap{calls: 10, asked: 2 * time.Millisecond, strangers: 3, webhooks: 3 * time.Millisecond, policies: 10 * time.Microsecond}
+	took := measure.Series{Took: make([]time.Duration, 10)}
+	got := lap{took: took}
+	got.read(m, &variant{webhook: noopName})
+	want := lap{
+		took: took, calls: 10, asked: 2 * time.Millisecond, strangers: 3, webhooks: 3 * time.Millisecond, policies: 10 * time.Microsecond,
+	}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(lap{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestReportLatency wants a row for each setting and load in every table, and targets where there are some.
+func TestReportLatency(t *testing.T) {
+	l := &latency{settings: settings(), sizes: map[string]int{"Secret": 1500}}
+	for _, s := range l.settings {
+		laps := map[string]map[string][]lap{}
+		for _, w := range s.workloads {
+			took := measure.Series{Took: []time.Duration{3 * time.Millisecond}}
+			laps[w.String()] = map[string][]lap{
+				nobody: {{took: took}}, doesNothing: {{took: took, calls: 1, asked: time.Millisecond}},
+				countersign: {{took: took, calls: 1, asked: 1500 * time.Microsecond}},
+			}
+		}
+		l.turns = append(l.turns, &turns{laps: laps, variants: []variant{
+			{name: nobody}, {name: doesNothing, webhook: noopName}, {name: countersign, webhook: enforceName},
+		}})
+	}
+	r := &measure.Report{Name: "latency"}
+	l.report(r)
+	path := filepath.Join(t.TempDir(), "performance.md")
+	if err := os.WriteFile(path, []byte("<!-- figures of latency -->\n<!-- end of latency -->\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := measure.WriteDocument(path, "two cores", []*measure.Report{r}); err != nil {
+		t.Fatal(err)
+	}
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, times := range map[string]int{
+		"| 10,000 (10), Deployment × 8 |": 4, "| 1,000 (10), large Deployment × 1 |": 4, "at most 1.15 times": 5, "at most 2.00 times": 2,
+		"| 1.50; not reached |": 5, "| 1.50 |\n": 15, "| 13 by 13 updates |": 2, "| size of the Secret as stored | 1.5 KB |": 1,
+	} {
+		if got := strings.Count(string(written), want); got != times {
+			t.Errorf("%q is there %d times, want %d", want, got, times)
+		}
+	}
+	if t.Failed() {
+		t.Logf("%s", written)
 	}
 }

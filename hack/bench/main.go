@@ -20,6 +20,13 @@ func main() {
 
 var measurements = []measure.Experiment{
 	{Name: "latency", Title: "What an update takes, as the API server and its client see it", Plays: measureLatency},
+	{Name: "people", Title: "What a person's updates take where Countersign is installed", Plays: measurePeople},
+	{Name: "admissionpolicies", Title: "The same rules as ValidatingAdmissionPolicies", Plays: measureAdmissionPolicies},
+	{Name: "start", Title: "How long it takes until 1,000 policies are enforced", Plays: measureStart},
+	{Name: "decisions", Title: "What a decision takes in the operator", Plays: measureDecisions},
+	{Name: "guards", Title: "What guards add", Plays: measureGuards},
+	{Name: "budgets", Title: "What budgets and guards about what was done add", Plays: measureBudgets},
+	{Name: "answers", Title: "What a review takes in the operator, from its body to the answer", Plays: measureAnswers},
 	{Name: "policies", Title: "How the operator grows with the number of policies", Plays: measurePolicies},
 	{Name: "approvals", Title: "How the operator grows with the number of stored approvals", Plays: measureApprovals},
 }

@@ -87,6 +87,15 @@ func policyOf(i, match int) (*v1alpha1.AgentActionPolicy, error) {
 	default:
 		text = otherResource
 	}
+	return readPolicy(text, i, number)
+}
+
+// accountPolicyOf is the i-th of several that each govern an account of their own.
+func accountPolicyOf(i int) (*v1alpha1.AgentActionPolicy, error) {
+	return readPolicy(otherAccount, i, i)
+}
+
+func readPolicy(text string, i, number int) (*v1alpha1.AgentActionPolicy, error) {
 	text = strings.NewReplacer("NAME", fmt.Sprintf("policy-%05d", i), "NUMBER", fmt.Sprint(number)).Replace(text)
 	p := &v1alpha1.AgentActionPolicy{}
 	if err := yaml.UnmarshalStrict([]byte(text), p); err != nil {
@@ -95,26 +104,33 @@ func policyOf(i, match int) (*v1alpha1.AgentActionPolicy, error) {
 	return p, nil
 }
 
-// createPolicies makes policies while the operator does not run, so that nobody has to validate them.
-func createPolicies(ctx context.Context, s *testbed.Testbed, all, match int) error {
+// createPolicies makes policies. Where the operator does not run yet, nobody has to validate them.
+func createPolicies(ctx context.Context, s *testbed.Testbed, n int, policy func(i int) (*v1alpha1.AgentActionPolicy, error)) error {
+	return atOnce(n, func(i int) error {
+		p, err := policy(i)
+		if err != nil {
+			return err
+		}
+		return s.Create(ctx, p)
+	})
+}
+
+// atOnce calls a function for 0 to n-1, some at once.
+func atOnce(n int, do func(i int) error) error {
 	const workers = 8
 	errs := make(chan error, workers)
-	var creating sync.WaitGroup
+	var doing sync.WaitGroup
 	for w := range workers {
-		creating.Go(func() {
-			for i := w; i < all; i += workers {
-				p, err := policyOf(i, match)
-				if err == nil {
-					err = s.Create(ctx, p)
-				}
-				if err != nil {
+		doing.Go(func() {
+			for i := w; i < n; i += workers {
+				if err := do(i); err != nil {
 					errs <- err
 					return
 				}
 			}
 		})
 	}
-	creating.Wait()
+	doing.Wait()
 	close(errs)
 	return <-errs
 }

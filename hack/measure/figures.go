@@ -96,7 +96,7 @@ func (r Ratios) String() string {
 	return fmt.Sprintf("%.2f (%.2f to %.2f)", r.Median(), r[0], r[len(r)-1])
 }
 
-// Duration says a time in milliseconds, or seconds where it is long.
+// Duration says a time in milliseconds, or seconds where it is long, or microseconds where it is short.
 func Duration(d time.Duration) string {
 	switch {
 	case d >= 10*time.Second:
@@ -108,7 +108,7 @@ func Duration(d time.Duration) string {
 	case d >= time.Millisecond:
 		return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000)
 	case d >= 10*time.Microsecond:
-		return fmt.Sprintf("%.2f ms", float64(d.Microseconds())/1000)
+		return fmt.Sprintf("%d µs", d.Microseconds())
 	default:
 		return fmt.Sprintf("%.1f µs", float64(d.Nanoseconds())/1000)
 	}

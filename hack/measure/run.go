@@ -96,9 +96,9 @@ func (b *Run) play(ctx context.Context, e Experiment) *Report {
 	return r
 }
 
-// Phase is a span of an experiment at the pace of this run.
+// Phase is a span of an experiment at the pace of this run. It is not cut to less than a second.
 func (b *Run) Phase(whole time.Duration) time.Duration {
-	return max(time.Duration(float64(whole)*b.pace), time.Second)
+	return max(time.Duration(float64(whole)*b.pace), min(whole, time.Second))
 }
 
 // Rounds is how often an experiment repeats itself at the pace of this run.
