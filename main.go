@@ -294,8 +294,9 @@ func (op *operator) addChecks(server *webhooks.Server) error {
 	if err := op.mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return fmt.Errorf("adding health checks: %w", err)
 	}
+	installed := &controllers.Installed{Client: op.mgr.GetClient()}
 	for name, check := range map[string]healthz.Checker{
-		"webhooks": server.Ready, "policies": op.registry.Ready, "shutdown": op.drain.Ready,
+		"webhooks": server.Ready, "policies": op.registry.Ready, "installed": installed.Ready, "shutdown": op.drain.Ready,
 	} {
 		if err := op.mgr.AddReadyzCheck(name, check); err != nil {
 			return fmt.Errorf("adding health checks: %w", err)
