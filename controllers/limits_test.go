@@ -3,6 +3,7 @@ package controllers_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -51,9 +52,7 @@ var subjectsOf = map[string]func(i int) v1alpha1.Subject{
 func TestLargestConfiguration(t *testing.T) {
 	mixed := []func(int) v1alpha1.Subject{subjectsOf["users"], subjectsOf["groups"], subjectsOf["accounts"], subjectsOf["namespaces"]}
 	kinds := map[string]func(int) v1alpha1.Subject{"all kinds": func(i int) v1alpha1.Subject { return mixed[i%len(mixed)](i) }}
-	for name, subject := range subjectsOf {
-		kinds[name] = subject
-	}
+	maps.Copy(kinds, subjectsOf)
 	for name, subject := range kinds {
 		t.Run(name, func(t *testing.T) {
 			named, length := fillConfiguration(t, subject)

@@ -112,45 +112,45 @@ const (
 )
 
 // measureStart starts the operator and looks at it once it rests.
-func (s *scale) measureStart(ctx context.Context) (*testbed.Replica, *footprint, error) {
+func (s *scale) measureStart(ctx context.Context) (*footprint, error) {
 	before, err := s.bed.APIServerMetrics(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	began := time.Now()
 	r, ready, err := s.start(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	f := &footprint{ready: ready}
 	if err := waitComplete(ctx, r); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	f.complete = time.Since(began)
 	if err := measure.Pause(ctx, settling); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	after, err := s.bed.APIServerMetrics(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	f.writes = writesOf(after.Since(before))
 	if f.startCPU, err = processorTime(ctx, r); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := measure.Pause(ctx, resting); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	end, err := processorTime(ctx, r)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	f.idle = float64(end-f.startCPU) / float64(resting)
 	if f.memory, err = r.Memory(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	f.peak, err = r.PeakMemory()
-	return r, f, err
+	return f, err
 }
 
 // waitComplete waits until a replica says that it has read all approvals.
@@ -204,7 +204,8 @@ func (s *scale) reset(ctx context.Context) error {
 	}
 	var leases metav1.PartialObjectMetadata
 	leases.SetGroupVersionKind(leaseKind)
-	if err := s.bed.Admin.DeleteAllOf(ctx, &leases, client.InNamespace(testbed.Namespace), client.MatchingLabels(heartbeat.Labels)); err != nil {
+	err := s.bed.Admin.DeleteAllOf(ctx, &leases, client.InNamespace(testbed.Namespace), client.MatchingLabels(heartbeat.Labels))
+	if err != nil {
 		return fmt.Errorf("removing leases: %w", err)
 	}
 	for _, prefix := range []string{policiesPrefix, approvalsPrefix} {

@@ -51,7 +51,7 @@ func (s *scale) measureApprovals(ctx context.Context, ended, pending int) (*appr
 	}
 	p := &approvalsPoint{ended: ended, pending: pending}
 	var err error
-	_, p.footprint, err = s.measureStart(ctx)
+	p.footprint, err = s.measureStart(ctx)
 	return p, err
 }
 
@@ -62,11 +62,13 @@ func (s *scale) reportApprovals(run *measure.Run, points []*approvalsPoint) {
 	var rows [][]string
 	for _, p := range points {
 		rows = append(rows, []string{
-			fmt.Sprint(p.ended), fmt.Sprint(p.pending), measure.Duration(p.ready), measure.Duration(p.complete), p.startCPU.Round(10 * time.Millisecond).String(),
+			fmt.Sprint(p.ended), fmt.Sprint(p.pending), measure.Duration(p.ready), measure.Duration(p.complete),
+			p.startCPU.Round(10 * time.Millisecond).String(),
 			mib(p.memory), mib(p.peak), fmt.Sprintf("%.1f%%", 100*p.idle), counted(p.writes, "actionapprovals"),
 		})
 		if p.ended == 100_000 {
-			r.Target(max(p.memory, p.peak) <= 256, "with 100,000 stored approvals no more than 256 MiB are resident", "%s at rest, %s at most", mib(p.memory), mib(p.peak))
+			r.Target(max(p.memory, p.peak) <= 256, "with 100,000 stored approvals no more than 256 MiB are resident",
+				"%s at rest, %s at most", mib(p.memory), mib(p.peak))
 			r.Target(p.ready <= 15*time.Second, "and it is ready within 15 s", "%s", measure.Duration(p.ready))
 		}
 	}

@@ -81,7 +81,9 @@ spec:
     uid: TARGETID
     hash: v1:1a2b3c4d:HASH
     changes:
-    - {path: "spec.template.spec.containers[name=web].image", from: '"registry.example.com/shop/web:1.41.0"', to: '"registry.example.com/shop/web:1.42.0"'}
+    - path: "spec.template.spec.containers[name=web].image"
+      from: '"registry.example.com/shop/web:1.41.0"'
+      to: '"registry.example.com/shop/web:1.42.0"'
     - {path: spec.replicas, from: "3", to: "12"}
   reasons:
   - {type: GuardViolated, policy: policy-00001, name: small-steps}
@@ -90,7 +92,10 @@ spec:
   - name: sre
     minApprovals: 1
     approvers: [{kind: Group, name: sre}]
-    policy: {name: policy-00001, uid: 7b1e3c52-0d4f-4a5b-8c6d-7e8f9a0b1c2d, hash: "v1:9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab"}
+    policy:
+      name: policy-00001
+      uid: 7b1e3c52-0d4f-4a5b-8c6d-7e8f9a0b1c2d
+      hash: "v1:9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab"
   requestExpiresAt: "EXPIRES"
   validFor: 1h
   bindTo: User

@@ -74,7 +74,8 @@ func reportPolicies(run *measure.Run, points []*policiesPoint) {
 		})
 		worst := max(measure.Median(p.enforced), measure.Median(p.decided))
 		r.Target(worst <= 2*time.Second, fmt.Sprintf("with %d policies a change is in force within 2 s", p.policies),
-			"%s until the status says so, %s until a request is decided by it", measure.Duration(measure.Median(p.enforced)), measure.Duration(measure.Median(p.decided)))
+			"%s until the status says so, %s until a request is decided by it",
+			measure.Duration(measure.Median(p.enforced)), measure.Duration(measure.Median(p.decided)))
 		if p.policies == 10 {
 			r.Target(p.memory <= 60, "at rest no more than 60 MiB are resident", "%s", mib(p.memory))
 		}
@@ -83,10 +84,12 @@ func reportPolicies(run *measure.Run, points []*policiesPoint) {
 		}
 	}
 	r.Table("A restart, and what the process needs after it", []string{
-		"policies", "ready", "CPU time of the start", "resident", "peak", "CPU at rest", "statuses written", "all in force when none had a status",
+		"policies", "ready", "CPU time of the start", "resident", "peak", "CPU at rest", "statuses written",
+		"all in force when none had a status",
 	}, starts)
 	r.Table("Changes of one policy", []string{
-		"policies", "in force by its status", "deciding", "in force, with another subject", "statuses written per change", "webhook configuration",
+		"policies", "in force by its status", "deciding", "in force, with another subject", "statuses written per change",
+		"webhook configuration",
 	}, changes)
 }
 
@@ -114,7 +117,7 @@ func (s *scale) measurePolicies(ctx context.Context, n int) (*policiesPoint, err
 	if err := first.Terminate(ctx); err != nil {
 		return nil, err
 	}
-	if _, p.footprint, err = s.measureStart(ctx); err != nil {
+	if p.footprint, err = s.measureStart(ctx); err != nil {
 		return nil, err
 	}
 	return p, s.measureChanges(ctx, p)
