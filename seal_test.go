@@ -51,10 +51,10 @@ func TestSealSubjects(t *testing.T) {
 		without string   // text that is not in it
 	}{
 		"nobody":               {wantErr: "nobody is named"},
-		"a file":               {args: []string{"-f", policies}, want: []string{"system:serviceaccount:ci:enforced", `["listed"]`}, without: "observed"},
-		"standard input":       {args: []string{"-f", "-"}, input: sealPolicies, want: []string{"system:serviceaccount:ci:enforced"}, without: "observed"},
-		"the canary":           {args: []string{"--user", "u", "--namespace", "cs"}, want: []string{"system:serviceaccount:cs:countersign-canary"}},
-		"another canary":       {args: []string{"--user", "u", "--canary", "gate-canary"}, want: []string{"system:serviceaccount:countersign-system:gate-canary"}},
+		"a file":               {args: []string{"-f", policies}, want: []string{`in ["ci:enforced"`, `["listed"]`}, without: "observed"},
+		"standard input":       {args: []string{"-f", "-"}, input: sealPolicies, want: []string{`in ["ci:enforced"`}, without: "observed"},
+		"the canary":           {args: []string{"--user", "u", "--namespace", "cs"}, want: []string{`in ["cs:countersign-canary"]`}},
+		"another canary":       {args: []string{"--user", "u", "--canary", "gate-canary"}, want: []string{`in ["countersign-system:gate-canary"]`}},
 		"flags":                {args: []string{"--user", "u1", "--user", "u2", "--group", "g", "--service-account", "ns/*"}, want: []string{`"u1", "u2"`, `["g"]`, `["ns"]`}},
 		"no Secrets":           {args: []string{"--user", "u", "--deny-secrets"}, want: []string{"'secrets'"}},
 		"Secrets":              {args: []string{"--user", "u"}, want: []string{"countersign-seal"}, without: "'secrets'"},
