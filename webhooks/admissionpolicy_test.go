@@ -59,10 +59,6 @@ spec:
 `
 
 const protectedObjects = `
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: countersign-anchor}
----
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingWebhookConfiguration
 metadata: {name: protected}
@@ -79,7 +75,7 @@ func (f *fence) try(ctx context.Context, who *identity, run, input string) error
 
 func newProtected(t *testing.T, flags ...string) *fence {
 	t.Helper()
-	f := &fence{environment: newEnvironment(t, append(flags, "--owner-cluster-role", "countersign-anchor")...), cache: t.TempDir()}
+	f := &fence{environment: newOwned(t, flags...), cache: t.TempDir()}
 	f.admin, f.words = f.identity(t, "admin", f.plane.Kubeconfig("admin")), strings.NewReplacer()
 	f.prepare(t, "apply", "--server-side", "-f", "-")(protectedObjects)
 	f.namespace = f.environment.namespace(t)
@@ -175,7 +171,7 @@ func TestLevelIsLowered(t *testing.T) {
 	metric(t, metrics, `countersign_admission_drift_total{kind="ValidatingAdmissionPolicyBinding",name="countersign"} 1`)
 	f.wantEvent(t, "ValidatingAdmissionPolicyBinding", "Drift")
 
-	anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "countersign-anchor"}}
+	anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: anchorName}}
 	orphan := metav1.DeletePropagationOrphan
 	allowed(t, f.environment.admin.Delete(t.Context(), anchor, &client.DeleteOptions{PropagationPolicy: &orphan}))
 	allowed(t, f.agent.Delete(t.Context(), binding.DeepCopy()))
@@ -254,7 +250,7 @@ func TestAdmissionPolicyIsRepaired(t *testing.T) {
 		if err := f.operator.Kill(); err != nil {
 			t.Fatal(err)
 		}
-		operatortest.Start(t, f.plane.Kubeconfig("admin"), "--owner-cluster-role", "countersign-anchor")
+		operatortest.Start(t, f.plane.Kubeconfig("admin"), "--owner-cluster-role", anchorName)
 		operatortest.Eventually(t, "it is gone", func(ctx context.Context) error {
 			for _, o := range []client.Object{policy.DeepCopy(), binding.DeepCopy()} {
 				if err := admin.Get(ctx, key, o); !apierrors.IsNotFound(err) {

@@ -58,6 +58,21 @@ func newEnvironment(t testing.TB, flags ...string) *environment {
 	return e
 }
 
+// anchorName is the ClusterRole that owns the webhook configurations of newOwned.
+const anchorName = "countersign-anchor"
+
+// newOwned starts an operator whose webhook configurations have an owner. It is ready when they are stored, so the owner
+// comes first, as in a release.
+func newOwned(t testing.TB, flags ...string) *environment {
+	t.Helper()
+	admin := operatortest.NewClient(t, controlplane.Shared(t).AdminConfig())
+	anchor := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: anchorName}}
+	if err := client.IgnoreAlreadyExists(admin.Create(t.Context(), anchor)); err != nil {
+		t.Fatal(err)
+	}
+	return newEnvironment(t, append(flags, "--owner-cluster-role", anchorName)...)
+}
+
 // namespace makes a namespace for one test.
 func (e *environment) namespace(t testing.TB) string {
 	t.Helper()

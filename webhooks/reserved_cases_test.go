@@ -12,8 +12,6 @@ const fenceReleased = `
 ---
 {apiVersion: coordination.k8s.io/v1, kind: Lease, metadata: {name: fenced, namespace: countersign-system}, spec: {holderIdentity: a}}
 ---
-{apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: countersign-anchor}, rules: []}
----
 {apiVersion: rbac.authorization.k8s.io/v1, kind: ClusterRole, metadata: {name: countersign-approver}, rules: [{apiGroups: [countersign.dev], resources: [actionapprovals], verbs: [get, approve]}]}
 `
 

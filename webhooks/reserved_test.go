@@ -66,7 +66,7 @@ type fence struct {
 func newFence(t *testing.T, objects, policy string) *fence {
 	t.Helper()
 	f := &fence{cache: t.TempDir(), words: strings.NewReplacer()}
-	f.environment = newEnvironment(t, "--namespace", operatorNamespace, "--owner-cluster-role", "countersign-anchor")
+	f.environment = newOwned(t, "--namespace", operatorNamespace)
 	f.admin = f.identity(t, "admin", f.plane.Kubeconfig("admin"))
 	f.prepare(t, "apply", "--server-side", "-f", "-")(fenceReleased)
 	f.namespace = f.environment.namespace(t)
