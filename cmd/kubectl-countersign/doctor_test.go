@@ -99,7 +99,7 @@ func testDoctorServer(t *testing.T, s *shop) {
 	})
 	all := diagnosis(t, old)
 	for _, want := range []finding{
-		{"server", "failure", "Kubernetes is v1.33.4; Countersign needs 1.34.0 or later", ""},
+		{"server", "failure", "Kubernetes is v1.33.4: upgrade the cluster; Countersign needs Kubernetes 1.34 or later", ""},
 		{"server", "warning", "the clock here is 5m", "timedatectl set-ntp true"},
 		{"replicas", "ok", "replicas tell that they live: 1", ""}, // though the clock here says that they were long silent
 	} {

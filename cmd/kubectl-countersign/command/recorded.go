@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
+	"github.com/countersign-dev/countersign/internal/approval"
 	"github.com/countersign-dev/countersign/internal/decisionlog"
 	"github.com/countersign-dev/countersign/internal/policy"
 	"github.com/countersign-dev/countersign/internal/policytest"
@@ -186,7 +187,7 @@ func (j *judge) approvalNamed(ctx context.Context, namespace, name, username str
 		if username != "" && a.Spec.Requester.Username != username {
 			continue
 		}
-		if latest == nil || latest.CreationTimestamp.Before(&a.CreationTimestamp) {
+		if latest == nil || isLater(a, latest) {
 			latest = a
 		}
 	}
@@ -198,4 +199,14 @@ func (j *judge) approvalNamed(ctx context.Context, namespace, name, username str
 		return nil, fmt.Errorf("there is no approval %s, so no refusal that asked for one: others stand in the decision log, see --log", where)
 	}
 	return latest, nil
+}
+
+// isLater says whether a was asked for after b. Of one second, it is the one that still waits: the other has been decided.
+func isLater(a, b *v1alpha1.ActionApproval) bool {
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return b.CreationTimestamp.Before(&a.CreationTimestamp)
+	}
+	_, aEnded := approval.Ended(a)
+	_, bEnded := approval.Ended(b)
+	return bEnded && !aEnded
 }
