@@ -28,6 +28,9 @@ func BenchmarkDecide(b *testing.B) {
 			})
 		}
 	}
+	b.Run("policies=1000/match=1000", func(b *testing.B) {
+		decideMany(b, largeSet(b, 1000, 1000, others["accounts"]), update(imagePath), Allow)
+	})
 	b.Run("policies=1000/match=10/refused", func(b *testing.B) {
 		decideMany(b, largeSet(b, 1000, 10, others["accounts"]), update(replicasPath), Deny)
 	})

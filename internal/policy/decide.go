@@ -58,6 +58,7 @@ func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
 	if neverGoverned(in.Action) {
 		return d
 	}
+	d.Policies = make([]*Policy, 0, len(policies))
 	for _, p := range policies {
 		if p.governs.matches(in) {
 			d.Policies = append(d.Policies, p)
@@ -136,7 +137,7 @@ func (o *option) restrict(p *Policy, in Input) {
 // verdict of the strictest outOfScope. It returns the task by which the remedy is found: the chosen or the
 // nearest one, nil where there is none.
 func (d *Decision) chooseTask(in Input) *miss {
-	var options []option
+	var best option
 	var nearest *miss
 	q := ask(in)
 	for _, p := range d.Policies {
@@ -146,14 +147,15 @@ func (d *Decision) chooseTask(in Input) *miss {
 				nearest = nearer(nearest, m)
 				continue
 			}
-			options = append(options, t.option(p, in))
+			if o := t.option(p, in); best.task == nil || compareOptions(o, best) < 0 {
+				best = o
+			}
 		}
 	}
-	if len(options) == 0 {
+	if best.task == nil {
 		d.outOfScope(in, nearest)
 		return nearest
 	}
-	best := slices.MinFunc(options, compareOptions)
 	d.Policy, d.Task = best.policy.Name, best.task.name
 	if in.Action.Namespaced {
 		d.namespace = in.Action.Namespace
