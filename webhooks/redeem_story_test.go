@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -122,7 +123,9 @@ func (s *story) wantUses(t *testing.T, a *v1alpha1.ActionApproval, want int) {
 		}
 		return nil
 	})
-	if len(a.Status.Uses) != want || int(*a.Status.Remaining) != 1-want {
+	// Where a controller writes between review and commit, the API server asks again, and the first use comes back.
+	kept := slices.DeleteFunc(slices.Clone(a.Status.Uses), func(u v1alpha1.ApprovalUse) bool { return u.Outcome == v1alpha1.UseReturned })
+	if len(kept) != want || int(*a.Status.Remaining) != 1-want {
 		t.Errorf("the uses of %s are %+v, and %d remain, want %d", a.Name, a.Status.Uses, *a.Status.Remaining, want)
 	}
 }
