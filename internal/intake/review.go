@@ -97,36 +97,31 @@ func (f *form) object(v any) runtime.RawExtension {
 	return runtime.RawExtension{Raw: raw}
 }
 
-func (f *form) kind(v any) (kind metav1.GroupVersionKind) {
-	for key, v := range as[map[string]any](f, v) {
-		switch key {
-		case "group":
-			kind.Group = f.text(v)
-		case "version":
-			kind.Version = f.text(v)
-		case "kind":
-			kind.Kind = f.text(v)
-		default:
-			f.known = false
-		}
-	}
-	return kind
+func (f *form) kind(v any) metav1.GroupVersionKind {
+	group, version, kind := f.coordinates(v, "kind")
+	return metav1.GroupVersionKind{Group: group, Version: version, Kind: kind}
 }
 
-func (f *form) resource(v any) (resource metav1.GroupVersionResource) {
-	for key, v := range as[map[string]any](f, v) {
-		switch key {
+func (f *form) resource(v any) metav1.GroupVersionResource {
+	group, version, resource := f.coordinates(v, "resource")
+	return metav1.GroupVersionResource{Group: group, Version: version, Resource: resource}
+}
+
+// coordinates reads a group, a version, and what of them is called by the key.
+func (f *form) coordinates(v any, key string) (group, version, what string) {
+	for member, v := range as[map[string]any](f, v) {
+		switch member {
 		case "group":
-			resource.Group = f.text(v)
+			group = f.text(v)
 		case "version":
-			resource.Version = f.text(v)
-		case "resource":
-			resource.Resource = f.text(v)
+			version = f.text(v)
+		case key:
+			what = f.text(v)
 		default:
 			f.known = false
 		}
 	}
-	return resource
+	return group, version, what
 }
 
 func (f *form) user(v any) (user authenticationv1.UserInfo) {
