@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	admissionv1 "k8s.io/api/admission/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -24,40 +26,49 @@ import (
 	"github.com/countersign-dev/countersign/internal/reviewtest"
 )
 
-// benchPolicy covers what the account of the captured reviews does, but for what is done to Secrets.
+// benchPolicy covers what the account of the captured reviews does, but for what is done to Secrets: inside a change
+// window that is always open, and outside of a freeze that is far off.
 const benchPolicy = `
-- metadata: {name: all, uid: u1, generation: 1}
-  spec:
-    enforcement: Enforce
-    subjects: [{kind: ServiceAccount, namespace: ci, name: bot}]
-    outOfScope: Deny
-    tasks:
-    - name: work
-      scope:
-        resourceRules:
-        - {apiGroups: [apps], resources: [deployments], operations: ["*"]}
-        - {apiGroups: [""], resources: [pods, pods/ephemeralcontainers, configmaps], operations: ["*"]}
-        namespaces: [shop]
+metadata: {uid: 0d9e1f3c-65a5-4d5f-9d5c-1f2a3b4c5d6e, generation: 1}
+spec:
+  enforcement: Enforce
+  subjects: [{kind: ServiceAccount, namespace: ci, name: bot}]
+  outOfScope: Deny
+  timeZone: Europe/Berlin
+  windows:
+  - {name: always, weekly: {days: [Mon, Tue, Wed, Thu, Fri, Sat, Sun], start: "00:00", end: "00:00"}}
+  - {name: year-end, once: {from: "2098-12-18T17:00:00+01:00", to: "2099-01-04T08:00:00+01:00"}}
+  changeWindows: {allowed: [always]}
+  freezes: [{window: year-end}]
+  tasks:
+  - name: work
+    scope:
+      resourceRules:
+      - {apiGroups: [apps], resources: [deployments], operations: ["*"]}
+      - {apiGroups: [""], resources: [pods, pods/ephemeralcontainers, configmaps], operations: ["*"]}
+      namespaces: [shop]
 `
 
 // BenchmarkAnswer measures all that happens in this process between the body of a review and the answer, but for
 // encryption: nothing in it waits for the API server.
 func BenchmarkAnswer(b *testing.B) {
-	handler := benchHandler(b)
 	for _, bc := range []struct {
-		name    string
-		body    []byte
-		allowed bool
+		name     string
+		policies int
+		body     []byte
+		allowed  bool
 	}{
-		{"5 KB Deployment, an image", reviewtest.Named(b, "deployment-set-image.1"), true},
-		{"40 KB Deployment, an image", reviewtest.WithContainers(b, "deployment-set-image.1", 18), true},
-		{"Pod of 30 containers, created", reviewtest.WithContainers(b, "pod-create.1", 30), true},
-		{"Pod of 30 containers, one added", reviewtest.WithContainers(b, "pod-debug.1", 30), true},
-		{"1 MB ConfigMap, a key", reviewtest.LargeConfigMap(b), true},
-		{"5 KB Deployment, deleted", reviewtest.Named(b, "deployment-delete.1"), true},
-		{"Secret, refused", reviewtest.Named(b, "secret-apply-change.1"), false},
+		{"5 KB Deployment, an image", 1, reviewtest.Named(b, "deployment-set-image.1"), true},
+		{"40 KB Deployment, an image", 1, reviewtest.WithContainers(b, "deployment-set-image.1", 18), true},
+		{"Pod of 30 containers, created", 1, reviewtest.WithContainers(b, "pod-create.1", 30), true},
+		{"Pod of 30 containers, one added", 1, reviewtest.WithContainers(b, "pod-debug.1", 30), true},
+		{"1 MB ConfigMap, a key", 1, reviewtest.LargeConfigMap(b), true},
+		{"5 KB Deployment, deleted", 1, reviewtest.Named(b, "deployment-delete.1"), true},
+		{"Secret, refused", 1, reviewtest.Named(b, "secret-apply-change.1"), false},
+		{"5 KB Deployment, 1,000 policies match", 1000, reviewtest.Named(b, "deployment-set-image.1"), true},
 	} {
 		b.Run(bc.name, func(b *testing.B) {
+			handler := benchHandler(b, bc.policies)
 			var answer admissionv1.AdmissionReview
 			if err := json.Unmarshal(post(b, handler, bc.body), &answer); err != nil || answer.Response.Allowed != bc.allowed {
 				b.Fatalf("the answer is %+v: %v", answer.Response, err)
@@ -80,12 +91,15 @@ func post(tb testing.TB, handler http.Handler, body []byte) []byte {
 	return answer.Body.Bytes()
 }
 
-// benchHandler is the webhook as it is set up in the operator, with a cluster that answers from memory.
-func benchHandler(tb testing.TB) http.Handler {
+// benchHandler is the webhook as it is set up in the operator, with so many policies and a cluster that answers from memory.
+func benchHandler(tb testing.TB, policies int) http.Handler {
 	tb.Helper()
-	var stored []*v1alpha1.AgentActionPolicy
-	if err := yaml.UnmarshalStrict([]byte(benchPolicy), &stored); err != nil {
-		tb.Fatal(err)
+	stored := make([]*v1alpha1.AgentActionPolicy, policies)
+	for i := range stored {
+		stored[i] = &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("policy-%05d", i)}}
+		if err := yaml.UnmarshalStrict([]byte(benchPolicy), stored[i]); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	known := registry.New(policy.Identity{Username: "operator"}, policy.Operator{Namespace: "countersign-system"})
 	known.Update(stored)

@@ -1,14 +1,12 @@
 package webhooks
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"sync"
 
 	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/decisionlog"
-	"github.com/countersign-dev/countersign/internal/legible"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
 
@@ -33,11 +31,11 @@ func (r *Recorder) Record(v *verdict) error {
 	if !v.decision.Governed && len(v.decision.Shadows) == 0 && len(v.decision.Obstacles) == 0 {
 		return nil
 	}
-	line, err := json.Marshal(r.event(v))
+	event := r.event(v)
+	line, err := event.AppendLine(nil)
 	if err != nil {
 		return fmt.Errorf("encoding decision: %w", err)
 	}
-	line = append(legible.JSON(make([]byte, 0, len(line)+1), line), '\n')
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, err := r.out.Write(line); err != nil {
@@ -63,10 +61,11 @@ func recordOf(v *verdict) decisionlog.Record {
 	for i := range d.Waived {
 		record.Waived = append(record.Waived, decisionlog.Waiver(d.Waived[i]))
 	}
-	for _, p := range d.Policies {
-		record.Policies = append(record.Policies, decisionlog.Policy{
-			Name: p.Name, UID: p.UID, Generation: p.Generation, Hash: p.Hash, Window: string(p.WindowAt(v.now)),
-		})
+	record.Policies = make([]decisionlog.Policy, len(d.Policies))
+	for i, p := range d.Policies {
+		record.Policies[i] = decisionlog.Policy{
+			Name: p.Name, UID: p.UID, Generation: p.Generation, Hash: p.Hash, Window: string(d.Windows[i]),
+		}
 	}
 	if wait := d.Remedy.Wait; !wait.IsZero() {
 		record.OpensAt = &wait

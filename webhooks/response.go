@@ -101,13 +101,20 @@ func grace(d *policy.Decision) string {
 	return strings.Join(until, ",")
 }
 
-// policyHashes names the policies that govern the action, each with the hash of what it held: name@hash.
+// policyHashes names the policies that govern the action, each with the hash of what it held: name@hash. It names as many
+// as an annotation holds.
 func policyHashes(d *policy.Decision) string {
-	names := make([]string, len(d.Policies))
+	var names []byte
 	for i, p := range d.Policies {
-		names[i] = p.Name + "@" + p.Hash
+		if len(names) > maxAnnotation {
+			break
+		}
+		if i > 0 {
+			names = append(names, ',')
+		}
+		names = append(append(append(names, p.Name...), '@'), p.Hash...)
 	}
-	return strings.Join(names, ",")
+	return string(names)
 }
 
 // observed names the Warn and Audit policies that would have decided otherwise: name=outcome.

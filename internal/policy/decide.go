@@ -68,8 +68,9 @@ func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
 		return d
 	}
 	var all option
-	for _, p := range d.Policies {
-		all.restrict(p, in)
+	d.Windows = make([]v1alpha1.WindowState, len(d.Policies))
+	for i, p := range d.Policies {
+		d.Windows[i] = all.restrict(p, in)
 	}
 	d.Obstacles, d.Waived = all.obstacles, all.waived
 	nearest := d.chooseTask(in)
@@ -117,8 +118,9 @@ type option struct {
 	waived    []Waiver
 }
 
-// restrict adds what holds for everything that a policy governs.
-func (o *option) restrict(p *Policy, in Input) {
+// restrict adds what holds for everything that a policy governs, and says what WindowAt does.
+func (o *option) restrict(p *Policy, in Input) v1alpha1.WindowState {
+	state := v1alpha1.WindowOpen
 	if p.broken != "" {
 		o.obstacles = append(o.obstacles, Obstacle{
 			Reason: PolicyInvalid, Verdict: v1alpha1.Deny, Policy: p.Name,
@@ -128,9 +130,13 @@ func (o *option) restrict(p *Policy, in Input) {
 	for i := range p.timing.freezes {
 		if f := &p.timing.freezes[i]; !f.calendar.Open(in.Now) {
 			o.obstacles = append(o.obstacles, f.frozen(p.Name, in.Now))
+			state = v1alpha1.WindowFrozen
 		}
 	}
-	o.check(p.timing.gate, p.Name, "", in)
+	if !o.check(p.timing.gate, p.Name, "", in) && state == v1alpha1.WindowOpen {
+		state = v1alpha1.WindowClosed
+	}
+	return state
 }
 
 // chooseTask finds the covering task with the fewest obstacles and appends these, or, where no task covers, the

@@ -119,8 +119,9 @@ type Decision struct {
 	Tried []string
 	// Memory is what must be remembered if the action passes.
 	Memory Memory
-	// Policies are those that govern the action.
+	// Policies are those that govern the action, and Windows the state of the change windows and freezes of each at its instant.
 	Policies []*Policy
+	Windows  []v1alpha1.WindowState
 	// Shadows are the Warn and Audit policies under which the outcome would be another.
 	Shadows []Shadow
 

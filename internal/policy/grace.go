@@ -112,10 +112,11 @@ func (g *grace) waive(policy, task string, in Input) (Waiver, bool) {
 	return w, true
 }
 
-// check notes what closed change windows are to an action: an obstacle, or one that grace takes away.
-func (o *option) check(g *gate, policy, task string, in Input) {
+// check says whether change windows are open, and notes what closed ones are to an action: an obstacle, or one that grace
+// takes away.
+func (o *option) check(g *gate, policy, task string, in Input) (open bool) {
 	if g == nil || g.calendar.Open(in.Now) {
-		return
+		return true
 	}
 	granted := grace{gate: g}
 	if task != "" {
@@ -123,7 +124,8 @@ func (o *option) check(g *gate, policy, task string, in Input) {
 	}
 	if w, ok := granted.waive(policy, task, in); ok {
 		o.waived = append(o.waived, w)
-		return
+		return false
 	}
 	o.obstacles = append(o.obstacles, g.closed(policy, task, in))
+	return false
 }
