@@ -23,6 +23,9 @@ func NewRecorder(out io.Writer, source string) *Recorder {
 	return &Recorder{out: out, source: source}
 }
 
+// lines are buffers to write lines in: with many policies, one is larger than all else that a decision needs.
+var lines = sync.Pool{New: func() any { return new([]byte) }}
+
 // maxChanges bounds how many changes one line holds.
 const maxChanges = 64
 
@@ -31,11 +34,14 @@ func (r *Recorder) Record(v *verdict) error {
 	if !v.decision.Governed && len(v.decision.Shadows) == 0 && len(v.decision.Obstacles) == 0 {
 		return nil
 	}
+	buffer := lines.Get().(*[]byte) //nolint:forcetypeassert // it holds nothing else
+	defer lines.Put(buffer)
 	event := r.event(v)
-	line, err := event.AppendLine(nil)
+	line, err := event.AppendLine((*buffer)[:0])
 	if err != nil {
 		return fmt.Errorf("encoding decision: %w", err)
 	}
+	*buffer = line
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if _, err := r.out.Write(line); err != nil {

@@ -64,11 +64,17 @@ func appendText(line []byte, text string) ([]byte, error) {
 // isPlain says whether a text stands in JSON as it is.
 func isPlain(text string) bool {
 	for i := range len(text) {
-		switch c := text[i]; {
-		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '-', c == '.', c == ':', c == '_':
-		default:
+		if !plain[text[i]] {
 			return false
 		}
 	}
 	return true
 }
+
+// plain are the bytes of names, UIDs and hashes.
+var plain = func() (table [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.:_") {
+		table[c] = true
+	}
+	return table
+}()

@@ -33,7 +33,7 @@ type Policy struct {
 	subjects   []v1alpha1.Subject
 	governs    governs
 	outOfScope v1alpha1.OutOfScope
-	timing     timing
+	timing     *timing
 	tasks      []*task
 	guards     []guardRule
 	// memory says how far back it must be known what the agent did.
@@ -81,6 +81,7 @@ func Compile(p *v1alpha1.AgentActionPolicy, self Identity) *Policy {
 	c.compileApproval(spec)
 	c.compileGuards(spec.Child("guards"))
 	c.checkWords(spec)
+	c.share()
 	c.finish()
 	return c.policy
 }
@@ -195,6 +196,9 @@ func (c *compiler) compileWindow(w *v1alpha1.Window, at *field.Path) {
 	}
 	schedule, errs := window.Compile(*w, zone, at)
 	c.policy.Errors = append(c.policy.Errors, errs...)
+	if len(errs) == 0 {
+		schedule = sharedSchedules.one(keyOf(zone.String(), w), schedule)
+	}
 	c.windows[w.Name] = schedule
 }
 

@@ -12,7 +12,7 @@ import (
 // Decide says what becomes of an action. It is a pure function of the set and the input.
 func (s *Set) Decide(in Input) Decision {
 	c := s.find(in.Action)
-	if c.haveGuards() {
+	if c.guards {
 		in.inspection = &inspection{}
 	}
 	d := s.decide(in, c.governed, c.enforced)
@@ -25,12 +25,12 @@ func (s *Set) Decide(in Input) Decision {
 
 // shadow decides again as if a Warn or Audit policy were enforced, and notes it where the outcome differs.
 func (s *Set) shadow(in Input, c candidates, p *Policy, d *Decision) {
-	with := append(slices.Clone(c.enforced), p)
+	with := join(c.enforced, []*Policy{p})
 	if !c.governed {
-		with = append(with, c.everyone...)
+		with = join(with, c.everyone)
 		in.unremembered = true
 	}
-	would := s.decide(in, true, unique(with))
+	would := s.decide(in, true, with)
 	switch {
 	case would.Outcome != d.Outcome:
 		d.Shadows = append(d.Shadows, Shadow{Policy: p.Name, Enforcement: p.Enforcement, Decision: would})

@@ -45,6 +45,8 @@ type bucket struct {
 	enforced, observed byResource
 	// governs says that an Enforce policy is among them.
 	governs bool
+	// guards says that one of them has guards.
+	guards bool
 	// memory is what the policies need together, whatever resource they are about.
 	memory memory
 }
@@ -129,6 +131,7 @@ func bucketOf(m map[string]*bucket, key string) *bucket {
 
 func (b *bucket) add(p *Policy) {
 	b.memory = b.memory.with(p.memory)
+	b.guards = b.guards || len(p.guards) > 0
 	// Anything that is not plainly Warn or Audit is enforced.
 	if p.Enforcement == v1alpha1.Warn || p.Enforcement == v1alpha1.Audit {
 		b.observed.add(p)
@@ -140,7 +143,7 @@ func (b *bucket) add(p *Policy) {
 
 func (r *byResource) add(p *Policy) {
 	if p.broken != "" || len(p.governs.rules) == 0 {
-		r.any = append(r.any, p)
+		r.any = appendNew(r.any, p)
 		return
 	}
 	for _, rule := range p.governs.rules {
@@ -155,11 +158,19 @@ func (r *byResource) add(p *Policy) {
 func (r *byResource) addNamed(group, resource string, p *Policy) {
 	base := baseResource(resource)
 	if group == "*" || base == "*" {
-		r.any = append(r.any, p)
+		r.any = appendNew(r.any, p)
 		return
 	}
 	key := groupResource{group, base}
-	r.named[key] = append(r.named[key], p)
+	r.named[key] = appendNew(r.named[key], p)
+}
+
+// appendNew appends the policy at hand to a list that may have it already, as its last.
+func appendNew(list []*Policy, p *Policy) []*Policy {
+	if len(list) > 0 && list[len(list)-1] == p {
+		return list
+	}
+	return append(list, p)
 }
 
 // candidates are the policies that may be about an action.
@@ -168,11 +179,14 @@ type candidates struct {
 	enforced, observed []*Policy
 	// everyone are the Enforce policies with the subject Governed.
 	everyone []*Policy
+	// guards says that one of them, or of those about other resources, has guards.
+	guards bool
 	// memory is what the policies of the actor need, whatever resource they are about.
 	memory memory
 }
 
-// find collects the policies of the actor and the resource. The slices are sorted by name, without repetition.
+// find collects the policies of the actor and the resource. The slices are sorted by name, without repetition; they may be
+// those of the index, and must not be changed.
 func (s *Set) find(a *action.Action) candidates {
 	var c candidates
 	key := groupResource{a.Group, a.Resource}
@@ -181,9 +195,9 @@ func (s *Set) find(a *action.Action) candidates {
 			return
 		}
 		c.governed = c.governed || b.governs
-		c.memory = c.memory.with(b.memory)
-		c.enforced = b.enforced.appendTo(c.enforced, key)
-		c.observed = b.observed.appendTo(c.observed, key)
+		c.take(b)
+		c.enforced = b.enforced.join(c.enforced, key)
+		c.observed = b.observed.join(c.observed, key)
 	}
 	c.governed = s.operator.isCanary(a.Actor)
 	take(s.users[a.Actor.Username])
@@ -195,24 +209,37 @@ func (s *Set) find(a *action.Action) candidates {
 	for _, g := range a.Actor.Groups {
 		take(s.groups[g])
 	}
-	c.everyone = s.everyone.enforced.appendTo(nil, key)
+	c.everyone = s.everyone.enforced.join(nil, key)
+	c.guards = c.guards || s.everyone.guards
 	if c.governed {
-		c.memory = c.memory.with(s.everyone.memory)
-		c.enforced = append(c.enforced, c.everyone...)
-		c.observed = s.everyone.observed.appendTo(c.observed, key)
+		c.take(s.everyone)
+		c.enforced = join(c.enforced, c.everyone)
+		c.observed = s.everyone.observed.join(c.observed, key)
 	}
-	c.enforced, c.observed = unique(c.enforced), unique(c.observed)
 	return c
 }
 
-// haveGuards says whether one of the policies has guards.
-func (c *candidates) haveGuards() bool {
-	have := func(p *Policy) bool { return len(p.guards) > 0 }
-	return slices.ContainsFunc(c.enforced, have) || slices.ContainsFunc(c.observed, have) || slices.ContainsFunc(c.everyone, have)
+// take takes over what a bucket says of its policies as a whole.
+func (c *candidates) take(b *bucket) {
+	c.guards = c.guards || b.guards
+	c.memory = c.memory.with(b.memory)
 }
 
-func (r *byResource) appendTo(list []*Policy, key groupResource) []*Policy {
-	return append(append(list, r.any...), r.named[key]...)
+// join joins a list with the policies that may be about a resource.
+func (r *byResource) join(list []*Policy, key groupResource) []*Policy {
+	return join(join(list, r.any), r.named[key])
+}
+
+// join joins two lists of the order and form of candidates. Mostly one of them is empty, and then nothing is copied.
+func join(a, b []*Policy) []*Policy {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	default:
+		return unique(slices.Concat(a, b))
+	}
 }
 
 func unique(list []*Policy) []*Policy {

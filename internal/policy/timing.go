@@ -29,8 +29,8 @@ type gate struct {
 	requirements []v1alpha1.RequirementName
 }
 
-func (c *compiler) compileTiming(at *field.Path) timing {
-	t := timing{gate: c.compileChangeWindows(c.spec.ChangeWindows, at.Child("changeWindows"))}
+func (c *compiler) compileTiming(at *field.Path) *timing {
+	t := &timing{gate: c.compileChangeWindows(c.spec.ChangeWindows, at.Child("changeWindows"))}
 	for i, f := range c.spec.Freezes {
 		schedule := c.window(f.Window, at.Child("freezes").Index(i).Child("window"))
 		c.requireKnown(f.WhenActive, f.Requirements, at.Child("freezes").Index(i), "whenActive")
