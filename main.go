@@ -79,6 +79,7 @@ type operator struct {
 	replicas  *heartbeat.Replicas
 	self      policy.Identity
 	drain     webhooks.Drain
+	headroom  headroom
 	// trust tells that the bundle of authorities in certs may have changed.
 	trust chan event.GenericEvent
 	// definitions says whether Countersign's own kinds can be trusted.
@@ -267,10 +268,13 @@ func (op *operator) addWebhooks(out io.Writer) error {
 		controllers.ApprovalsPath:  &admission.Webhook{Handler: guard.ValidateHandler()},
 		controllers.ActivitiesPath: &admission.Webhook{Handler: webhooks.ActivityHandler()},
 	} {
-		server.Register(path, op.drain.Handler(webhooks.LimitSize(handler)))
+		server.Register(path, op.headroom.handler(op.drain.Handler(webhooks.LimitSize(handler))))
 	}
 	if err := op.mgr.Add(server); err != nil {
 		return fmt.Errorf("adding the webhooks: %w", err)
+	}
+	if err := op.addHeadroom(); err != nil {
+		return err
 	}
 	return op.addChecks(server)
 }
