@@ -24,7 +24,7 @@ func NewRecorder(out io.Writer, source string) *Recorder {
 }
 
 // lines are buffers to write lines in: with many policies, one is larger than all else that a decision needs.
-var lines = sync.Pool{New: func() any { return new([]byte) }}
+var lines sync.Pool // of *[]byte
 
 // maxChanges bounds how many changes one line holds.
 const maxChanges = 64
@@ -34,7 +34,10 @@ func (r *Recorder) Record(v *verdict) error {
 	if !v.decision.Governed && len(v.decision.Shadows) == 0 && len(v.decision.Obstacles) == 0 {
 		return nil
 	}
-	buffer := lines.Get().(*[]byte) //nolint:forcetypeassert // it holds nothing else
+	buffer, ok := lines.Get().(*[]byte)
+	if !ok {
+		buffer = new([]byte)
+	}
 	defer lines.Put(buffer)
 	event := r.event(v)
 	line, err := event.AppendLine((*buffer)[:0])

@@ -29,8 +29,10 @@ func (s *shared[T]) one(key string, part *T) *T {
 			runtime.AddCleanup(part, func(key string) { s.parts.CompareAndDelete(key, made) }, key)
 			return part
 		}
-		if p := known.(weak.Pointer[T]).Value(); p != nil {
-			return p
+		if held, ok := known.(weak.Pointer[T]); ok {
+			if p := held.Value(); p != nil {
+				return p
+			}
 		}
 		s.parts.CompareAndDelete(key, known) // it is no longer in use
 	}

@@ -39,12 +39,13 @@ tasks:
 // TestSharedPartsGo wants what no policy uses any more to leave memory, its key included.
 func TestSharedPartsGo(t *testing.T) {
 	var s shared[task]
-	part := s.one("key", &task{name: "first"})
-	if again := s.one("key", &task{name: "second"}); again != part {
-		t.Fatalf("the part that is in use is not found: %+v", again)
-	}
-	runtime.KeepAlive(part)
-	part = nil
+	func() {
+		part := s.one("key", &task{name: "first"})
+		if again := s.one("key", &task{name: "second"}); again != part {
+			t.Fatalf("the part that is in use is not found: %+v", again)
+		}
+		runtime.KeepAlive(part)
+	}()
 	for kept := 1; kept > 0; { // until the cleanup has run, which has no other sign
 		runtime.GC()
 		kept = 0
