@@ -71,25 +71,33 @@ func newCommand(decisions io.Writer) *cobra.Command {
 const cleanupHelp = `Delete the webhook configurations and the admission policy, so that nothing refuses agents any more.
 
 An operator that still runs makes them anew, but for one that has lost their owner: with --owner-cluster-role
-the owner goes first.`
+the owner goes first. With --secret, Secrets go that somebody made for the release, and does not take away: those of
+cert-manager.`
 
 // newCleanup is what the chart runs before a release is deleted.
 func newCleanup() *cobra.Command {
 	var kubeconfig, owner string
+	var secrets []string
 	command := &cobra.Command{
 		Use: "cleanup", Short: "Delete the webhook configurations, so that nothing refuses agents any more", Long: cleanupHelp,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return cleanup(c.Context(), kubeconfig, owner, c.OutOrStdout())
+			return cleanup(c.Context(), kubeconfig, owner, secrets, c.OutOrStdout())
 		},
 	}
 	command.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig of the cluster; empty: the pod's service account, or $KUBECONFIG")
 	command.Flags().StringVar(&owner, "owner-cluster-role", "",
 		"ClusterRole of the release that owns the webhook configurations; deleted first")
+	command.Flags().StringSliceVar(&secrets, "secret", nil,
+		"Secret to delete as well, as NAMESPACE/NAME; may be given several times")
 	return command
 }
 
-func cleanup(ctx context.Context, kubeconfig, owner string, out io.Writer) error {
+func cleanup(ctx context.Context, kubeconfig, owner string, secrets []string, out io.Writer) error {
+	named, err := secretsNamed(secrets)
+	if err != nil {
+		return err
+	}
 	config, err := restConfig(kubeconfig)
 	if err != nil {
 		return err
@@ -110,6 +118,9 @@ func cleanup(ctx context.Context, kubeconfig, owner string, out io.Writer) error
 		ObjectMeta: metav1.ObjectMeta{Name: controllers.ApprovalsConfiguration},
 	}, &admissionregistrationv1.ValidatingAdmissionPolicyBinding{ObjectMeta: policy},
 		&admissionregistrationv1.ValidatingAdmissionPolicy{ObjectMeta: policy})
+	for _, secret := range named {
+		objects = append(objects, secret)
+	}
 	for _, o := range objects {
 		if err := client.IgnoreNotFound(c.Delete(ctx, o)); err != nil {
 			return fmt.Errorf("deleting %s: %w", o.GetName(), err)
@@ -117,6 +128,19 @@ func cleanup(ctx context.Context, kubeconfig, owner string, out io.Writer) error
 		fmt.Fprintf(out, "%s is gone\n", o.GetName())
 	}
 	return nil
+}
+
+// secretsNamed are the Secrets of --secret, each NAMESPACE/NAME.
+func secretsNamed(values []string) ([]*corev1.Secret, error) {
+	var secrets []*corev1.Secret
+	for _, value := range values {
+		namespace, name, _ := strings.Cut(value, "/")
+		if namespace == "" || name == "" || strings.Contains(name, "/") {
+			return nil, fmt.Errorf("reading --secret: %q is not NAMESPACE/NAME", value)
+		}
+		secrets = append(secrets, &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}})
+	}
+	return secrets, nil
 }
 
 // restConfig connects by a kubeconfig, by $KUBECONFIG, or as the pod's service account.

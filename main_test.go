@@ -105,6 +105,20 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+func TestCleanupNamesSecrets(t *testing.T) {
+	for value, wantErr := range map[string]bool{
+		"countersign-system/mine": false, "mine": true, "/mine": true, "countersign-system/": true, "a/b/c": true, "": true,
+	} {
+		secrets, err := secretsNamed([]string{value})
+		if (err != nil) != wantErr {
+			t.Errorf("%q: %v", value, err)
+		}
+		if err == nil && (len(secrets) != 1 || secrets[0].Namespace+"/"+secrets[0].Name != value) {
+			t.Errorf("%q: %v", value, secrets)
+		}
+	}
+}
+
 // TestSeveralProcesses runs two processes behind one registered URL: both answer with one certificate, and by a
 // protocol that does not keep an API server at one of them.
 func TestSeveralProcesses(t *testing.T) {

@@ -34,6 +34,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ include "countersign.fullname" . }}-webhook-cert
 {{- end -}}
 
+{{/* The Secret with the authority that the chart has cert-manager make; empty where there is none. */}}
+{{- define "countersign.authoritySecret" -}}
+{{- if and (eq .Values.certificates.mode "cert-manager") (not .Values.certificates.certManager.issuerRef) -}}
+{{ include "countersign.fullname" . }}-authority
+{{- end }}
+{{- end }}
+
 {{/* The Secret in which somebody else keeps the certificate; empty where the operator makes it. */}}
 {{- define "countersign.providedCertSecret" -}}
 {{- if eq .Values.certificates.mode "cert-manager" -}}
