@@ -35,7 +35,7 @@ export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
 
 # What make generate writes; make verify wants it committed.
 GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/reference/api.md docs/kubectl
-MODULES := . hack/tools/generate hack/tools/helmunittest hack/tools/lint hack/tools/promql
+MODULES := . hack/tools/certmanager hack/tools/generate hack/tools/helmunittest hack/tools/lint hack/tools/promql
 # Packages with goroutines are tested with the race detector, where there is a C compiler for it.
 RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|internal/settlement|webhooks)(/|$$)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)

@@ -305,14 +305,23 @@ type process struct {
 	command        *exec.Cmd
 	done           chan struct{}
 	log            string
+	decisions      string
 	probes         string
 	metrics        string
 	webhookAddress string
 }
 
-// startOperator runs the operator as the service account of the chart, with the flags of the chart's Deployment
-// and what differs outside of a pod.
+// startOperator runs the operator, and waits until it is ready.
 func startOperator(t *testing.T, flags ...string) *process {
+	t.Helper()
+	p := launchOperator(t, flags...)
+	p.wantReady(t)
+	return p
+}
+
+// launchOperator runs the operator as the service account of the chart, with the flags of the chart's Deployment
+// and what differs outside of a pod.
+func launchOperator(t *testing.T, flags ...string) *process {
 	t.Helper()
 	deployment, err := admin(t).AppsV1().Deployments(namespace).Get(t.Context(), release, metav1.GetOptions{})
 	if err != nil {
@@ -321,13 +330,13 @@ func startOperator(t *testing.T, flags ...string) *process {
 	dir := t.TempDir()
 	port := freePort(t)
 	p := &process{
-		done: make(chan struct{}), log: filepath.Join(dir, "log"), webhookAddress: "127.0.0.1:" + port,
-		probes: "127.0.0.1:" + freePort(t), metrics: "127.0.0.1:" + freePort(t),
+		done: make(chan struct{}), log: filepath.Join(dir, "log"), decisions: filepath.Join(dir, "decisions"),
+		webhookAddress: "127.0.0.1:" + port, probes: "127.0.0.1:" + freePort(t), metrics: "127.0.0.1:" + freePort(t),
 	}
 	args := append(deployment.Spec.Template.Spec.Containers[0].Args,
 		"--kubeconfig="+serviceAccountKubeconfig(t, namespace, release), "--cert-dir="+filepath.Join(dir, "certificates"),
 		"--webhook-port="+port, "--health-probe-bind-address="+p.probes, "--metrics-bind-address="+p.metrics,
-		"--decision-log="+filepath.Join(dir, "decisions"))
+		"--decision-log="+p.decisions)
 	p.command = exec.Command(operatortest.Binary(t), append(args, flags...)...)
 	log, err := os.Create(p.log)
 	if err != nil {
@@ -348,14 +357,23 @@ func startOperator(t *testing.T, flags ...string) *process {
 			t.Logf("log of the operator:\n%s", p.output(t))
 		}
 	})
+	return p
+}
+
+func (p *process) wantReady(t *testing.T) {
+	t.Helper()
 	eventually(t, "the operator", func(ctx context.Context) error {
 		if !p.running() {
 			t.Fatal("the operator has ended")
 		}
-		_, err := get(ctx, "http://"+p.probes+"/readyz")
-		return err
+		return p.ready(ctx)
 	})
-	return p
+}
+
+// ready is an error while the operator is not.
+func (p *process) ready(ctx context.Context) error {
+	_, err := get(ctx, "http://"+p.probes+"/readyz")
+	return err
 }
 
 func (p *process) running() bool {

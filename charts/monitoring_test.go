@@ -452,39 +452,52 @@ func wantMonitorToSelect(t *testing.T, a *connection) {
 // definitionsOf makes the custom resource definitions of a Go module, and takes them away again at the end.
 func definitionsOf(t *testing.T, a *connection, module, version string, paths ...string) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module+"@"+version)
-	command.Dir = t.TempDir()
+	dir := downloaded(t, t.TempDir(), module+"@"+version)
+	for _, path := range paths {
+		define(t, a, filepath.Join(dir, path))
+	}
+}
+
+// downloaded is where the files of a Go module are, seen from a directory: its go.mod may say at which version.
+func downloaded(t *testing.T, from, module string) string {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module)
+	command.Dir = from
 	out, err := command.Output()
 	if err != nil {
-		t.Fatalf("downloading %s %s: %v\n%s", module, version, err, out)
+		t.Fatalf("downloading %s: %v\n%s", module, err, out)
 	}
-	var downloaded struct{ Dir string }
-	if err := json.Unmarshal(out, &downloaded); err != nil {
+	var answer struct{ Dir string }
+	if err := json.Unmarshal(out, &answer); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range paths {
-		content, err := os.ReadFile(filepath.Join(downloaded.Dir, path))
-		if err != nil {
+	return answer.Dir
+}
+
+// define makes the custom resource definitions in a file, and takes them away again at the end.
+func define(t *testing.T, a *connection, file string) {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range decode(t, string(content)) {
+		if err := a.Create(t.Context(), o); err != nil && !apierrors.IsAlreadyExists(err) {
 			t.Fatal(err)
 		}
-		for _, o := range decode(t, string(content)) {
-			if err := a.Create(t.Context(), o); err != nil && !apierrors.IsAlreadyExists(err) {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = a.Delete(context.Background(), o) })
-			eventually(t, "definition "+o.GetName(), func(ctx context.Context) error {
-				if err := a.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
-					return err
-				}
-				conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
-				if err == nil && !slices.ContainsFunc(conditions, func(c any) bool {
-					condition, ok := c.(map[string]any)
-					return ok && condition["type"] == "Established" && condition["status"] == "True"
-				}) {
-					err = errors.New("it is not established")
-				}
+		t.Cleanup(func() { _ = a.Delete(context.Background(), o) })
+		eventually(t, "definition "+o.GetName(), func(ctx context.Context) error {
+			if err := a.Get(ctx, client.ObjectKeyFromObject(o), o); err != nil {
 				return err
-			})
-		}
+			}
+			conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
+			if err == nil && !slices.ContainsFunc(conditions, func(c any) bool {
+				condition, ok := c.(map[string]any)
+				return ok && condition["type"] == "Established" && condition["status"] == "True"
+			}) {
+				err = errors.New("it is not established")
+			}
+			return err
+		})
 	}
 }
