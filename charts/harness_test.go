@@ -199,7 +199,7 @@ func stays(t *testing.T, what string, span time.Duration, check func(context.Con
 // inputs looks at what Helm and the go command read in processes of their own, so that the go command repeats the
 // tests when something of it changes.
 var inputs = sync.OnceValue(func() error {
-	for _, root := range []string{chart, "../api", "../config", "../controllers", "../internal", "../webhooks"} {
+	for _, root := range []string{chart, "../api", "../config", "../controllers", "../hack/tools/certmanager", "../internal", "../webhooks"} {
 		if err := filepath.WalkDir(root, func(_ string, _ fs.DirEntry, err error) error { return err }); err != nil {
 			return err
 		}
