@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -358,6 +359,21 @@ func TestSealed(t *testing.T) {
 	t.Run("an agent", func(t *testing.T) { s.try(t, s.agent, true) })
 	t.Run("a person", func(t *testing.T) { s.try(t, s.person, false) })
 	s.narrow(t, denied)
+	t.Run("a kubelet that is asked directly", func(t *testing.T) {
+		// What a kubelet asks about an exec over WebSockets. No admission is asked then, and no file denies it.
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: "system:serviceaccount:agents:bot", Groups: []string{"system:serviceaccounts", "system:serviceaccounts:agents", "system:authenticated"},
+			ResourceAttributes: &authorizationv1.ResourceAttributes{Verb: "get", Version: "v1", Resource: "nodes", Subresource: "proxy", Name: "n"},
+		}}
+		if err := s.admin.Create(t.Context(), review); err != nil {
+			t.Fatal(err)
+		}
+		const what = "talk to kubelets"
+		route, known := protection.RouteTo(what)
+		if closed := known && route.Closed <= protection.Sealed; review.Status.Allowed == closed {
+			t.Errorf("the kubelet is answered %+v, and the table of routes has %+v", review.Status, route)
+		}
+	})
 	t.Run("the operator finds level 4", func(t *testing.T) {
 		operatortest.Start(t, plane.Kubeconfig("admin"), "--namespace", "countersign-system", "--admission-policy")
 		operatortest.Eventually(t, "the level is 4", func(ctx context.Context) error {

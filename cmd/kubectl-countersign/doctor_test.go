@@ -171,10 +171,10 @@ subjects:
 	for _, want := range []finding{
 		{"subjects", "warning", "policy nobody names service account ci/gone, which does not exist", "kubectl create serviceaccount gone --namespace ci"},
 		{"subjects", "warning", "policy nobody names all service accounts of namespace nowhere, which has none", "kubectl get serviceaccounts"},
-		{"routes", "failure", "RBAC lets user kit reach around Countersign: get nodes/proxy", "kubectl countersign review"},
-		{"routes", "warning", "RBAC lets group ai-agents do what only Countersign refuses, at level 2: create serviceaccounts/token", "kubectl countersign review"},
-		{"routes", "failure", "RBAC lets crew/worker reach around Countersign: impersonate serviceaccounts", "kubectl countersign review"},
-		{"routes", "failure", "RBAC lets ci/deploy-bot, ci/on-call-bot reach around Countersign: delete validatingwebhookconfigurations", ""},
+		{"routes", "failure", "RBAC lets user kit reach around Countersign: talk to kubelets (get nodes/proxy)", "kubectl countersign review"},
+		{"routes", "warning", "RBAC lets group ai-agents do what only Countersign refuses, at level 2: create tokens for accounts (create serviceaccounts/token)", "kubectl countersign review"},
+		{"routes", "failure", "RBAC lets crew/worker reach around Countersign: act as somebody else (impersonate serviceaccounts)", "kubectl countersign review"},
+		{"routes", "failure", "RBAC lets ci/deploy-bot, ci/on-call-bot reach around Countersign: change admission webhooks and policies (delete validatingwebhookconfigurations", ""},
 	} {
 		s.wants(t, want)
 	}
@@ -210,8 +210,8 @@ func testDoctorLevels(t *testing.T, s *shop) {
 		s.create(t, o)
 	}
 	s.wants(t, finding{"level", "ok", "level of protection 3", ""})
-	s.wants(t, finding{"routes", "warning", "do what only Countersign refuses, at level 3: delete validatingwebhookconfigurations", ""})
-	s.wants(t, finding{"routes", "failure", "reach around Countersign: delete validatingadmissionpolicybindings", ""})
+	s.wants(t, finding{"routes", "warning", "do what only Countersign refuses, at level 3: change admission webhooks and policies (delete validatingwebhookconfigurations", ""})
+	s.wants(t, finding{"routes", "failure", "reach around Countersign: change admission webhooks and policies (delete validatingadmissionpolicybindings", ""})
 	s.toldLevel(t, "3")
 	for _, o := range []client.Object{policy, binding} {
 		if err := s.admin.Delete(t.Context(), o); err != nil {

@@ -6,86 +6,46 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/protection"
 )
 
-// route explains a way around Countersign.
-type route struct {
-	severity Severity
-	// why it is one and what stops the agent, do what to do instead: a sentence each.
-	why, do string
+// severity says how bad it is to have a right that leads around Countersign: by what closes it.
+func severity(r *protection.Route) Severity {
+	switch {
+	case r.Closed >= protection.Sealed:
+		return High
+	case r.NeedsConsent:
+		return Low
+	default:
+		return Medium
+	}
 }
 
-// reservedRoutes explain the rights that the engine calls reserved, by what it calls them.
-var reservedRoutes = map[string]route{
-	"act as somebody else": {High,
-		"the API server asks about whoever is impersonated, so no policy is asked about the agent; only level 4 stops it",
-		"grant no impersonate; of the roles of Kubernetes admin and edit have it, so bind a role that names what the agent needs"},
-	"change admission webhooks and policies": {High,
-		"no webhook is asked about admission configuration, and without it nothing is asked; level 3 stops a part of it, level 4 all",
-		"grant no writes of admissionregistration.k8s.io"},
-	"grant rights that one does not have": {Medium,
-		"with escalate or bind it can give any right to an account that nobody governs; the webhook refuses it",
-		"grant neither escalate nor bind; let people write roles"},
-	"create tokens for accounts": {Medium,
-		"with the token of another account it is not governed any more; the webhook and level 3 refuse those of others",
-		"grant create on serviceaccounts/token for its own account by resourceNames, or not at all; admin and edit have it for all"},
-	"talk to kubelets": {Medium,
-		"kubelets run commands in every pod of their node and ask no admission; the webhook and level 3 refuse it at the API server",
-		"grant nodes/metrics, nodes/stats or nodes/healthz for what it needs of nodes, and no wildcard that includes nodes/proxy"},
-	"approve or issue certificates": {Medium,
-		"a certificate makes anybody of its holder; the webhook and level 3 refuse it",
-		"grant neither the subresources of certificate requests nor approve, sign and attest on signers"},
-	"ask for certificates of pods": {Medium,
-		"only kubelets know which pod asks; the webhook and level 3 refuse it",
-		"grant no create on podcertificaterequests"},
-	"approve what agents ask for": {Medium,
-		"whoever decides must be a person; the webhooks refuse agents",
-		"grant the agent countersign-requester rather than countersign-approver"},
-	"write what became of approvals": {Medium,
-		"whoever writes the status of approvals makes them up; the webhook and level 3 refuse agents",
-		"grant no writes of actionapprovals/status"},
-	"change policies": {Medium,
-		"policies say what agents may do; the webhook and level 3 refuse agents",
-		"grant agents only reads of agentactionpolicies"},
+// routeTo is what is known about a route. One that is not in the table is taken for the worst.
+func routeTo(what string) protection.Route {
+	if r, known := protection.RouteTo(what); known {
+		return r
+	}
+	return protection.Route{What: what, Closed: protection.NoLevel, Why: "it reaches around Countersign", Do: "take it away"}
 }
-
-// otherReserved explains a reserved right that is not in the table.
-var otherReserved = route{Medium, "it reaches around Countersign; the webhook refuses it", "take it away"}
 
 // openRoutes are further ways around, which the engine does not call reserved, or not in every case.
 var openRoutes = []struct {
 	what string
-	route
 	// is says whether a right is one, in a namespace or with "" in all; a task that covers it makes it none unless always.
 	is     func(operator policy.Operator, r *Right, verb, namespace string) bool
 	always bool
 	// place says that it is one only in some namespace.
 	place bool
 }{
-	{"read Secrets", route{High,
-		"admission is not asked about reads: tokens and keys of others are in Secrets; only level 4 with --deny-secrets stops it",
-		"grant get on the Secrets that it needs by resourceNames, and no list"}, readsSecrets, true, false},
-	{"change Countersign's own namespace", route{Medium,
-		"whoever changes it can stop the operator or act as it; the webhook refuses it",
-		"bind roles in the namespaces of the agent's work, not by a ClusterRoleBinding"}, writesOperator, false, true},
-	{"change resource definitions and served APIs", route{Medium,
-		"with Countersign's definitions or APIService go its policies; the webhook and level 3 refuse changes of these alone",
-		"grant no writes of customresourcedefinitions and apiservices"}, writesDefinitions, false, false},
-	{"write roles and bindings", route{Medium,
-		"it can give what it has to accounts that nobody governs, and these are not asked about",
-		"let people write RBAC, or let a task name the roles to be bound"}, writesRBAC, false, false},
-	{"give itself its budgets back", route{Medium,
-		"budgets count what is recorded in agentactivities; the webhook and level 3 refuse agents",
-		"grant agents only reads of agentactivities"}, writesActivities, false, false},
-	{"enter pods of other accounts", route{Medium,
-		"in a session it acts with the token of the pod, and nobody sees what it does there",
-		"let a task cover the sessions it needs, with its serviceAccounts"}, entersPods, false, false},
-	{"request certificates", route{Low,
-		"a certificate for a name that nobody governs only needs somebody's consent; the webhook refuses other names than its own",
-		"grant no create on certificatesigningrequests"}, requestsCertificates, false, false},
-	{"change whom the cluster trusts", route{Medium,
-		"ConfigMaps of kube-system say whom aggregated APIs trust and, at some providers, who is who (aws-auth)",
-		"grant no writes in kube-system"}, writesTrust, false, true},
+	{protection.ReadSecrets, readsSecrets, true, false},
+	{protection.ChangeOwnNamespace, writesOperator, false, true},
+	{protection.ChangeDefinitions, writesDefinitions, false, false},
+	{protection.WriteRBAC, writesRBAC, false, false},
+	{protection.RestoreBudgets, writesActivities, false, false},
+	{protection.EnterPods, entersPods, false, false},
+	{protection.RequestCertificates, requestsCertificates, false, false},
+	{protection.ChangeTrust, writesTrust, false, true},
 }
 
 func isWrite(verb string) bool {
@@ -159,10 +119,11 @@ func (r *Review) ownToken(right *Right, verb string) bool {
 // routes are the ways around Countersign that grants hold, one finding for each.
 func (r *Review) routes(grants []Grant) []Finding {
 	found := map[string]*Finding{}
-	note := func(what string, to route, detail, by string) {
+	note := func(what, detail, by string) {
 		f := found[what]
 		if f == nil {
-			f = &Finding{Type: RouteAroundGate, Severity: to.severity, What: what, Why: to.why, Do: to.do}
+			to := routeTo(what)
+			f = &Finding{Type: RouteAroundGate, Severity: severity(&to), What: what, Why: to.Why, Do: to.Do}
 			found[what] = f
 		}
 		if !slices.Contains(f.Details, detail) {
@@ -177,7 +138,7 @@ func (r *Review) routes(grants []Grant) []Finding {
 		r.reservedIn(g, note)
 		for k := range openRoutes {
 			for _, detail := range r.openIn(g, k) {
-				note(openRoutes[k].what, openRoutes[k].route, detail, g.by())
+				note(openRoutes[k].what, detail, g.by())
 			}
 		}
 	}
@@ -219,7 +180,7 @@ func (r *Review) openIn(g *Grant, index int) []string {
 }
 
 // reservedIn notes what the rules of a grant hold of the reserved rights.
-func (r *Review) reservedIn(g *Grant, note func(what string, to route, detail, by string)) {
+func (r *Review) reservedIn(g *Grant, note func(what, detail, by string)) {
 	for i := range g.rules {
 		rule := policy.RoleRule{
 			Verbs: g.rules[i].Verbs, APIGroups: g.rules[i].APIGroups, Resources: g.rules[i].Resources, ResourceNames: g.rules[i].ResourceNames,
@@ -228,11 +189,7 @@ func (r *Review) reservedIn(g *Grant, note func(what string, to route, detail, b
 			if r.ownTokens(g, &reserved.Rule) {
 				continue
 			}
-			to, known := reservedRoutes[reserved.What]
-			if !known {
-				to = otherReserved
-			}
-			note(reserved.What, to, ruleText(&reserved.Rule)+g.where(), g.by())
+			note(reserved.What, ruleText(&reserved.Rule)+g.where(), g.by())
 		}
 	}
 }

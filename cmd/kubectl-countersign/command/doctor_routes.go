@@ -16,43 +16,6 @@ import (
 	"github.com/countersign-dev/countersign/internal/protection"
 )
 
-// never is a level that there is not.
-const never = protection.Sealed + 1
-
-// route is a right that leads around Countersign. What names the reserved right that it belongs to (internal/policy): one
-// or two of each are asked, since who has one has mostly been given a role with all of them.
-type route struct {
-	what, group, resource, verb string
-	// namespaced says that to have it in one's own namespace is enough.
-	namespaced bool
-	// kept is the level of protection from which on those who have the right are refused all the same.
-	kept protection.Level
-}
-
-const admissionRights = "change admission webhooks and policies"
-
-var routesAround = []route{
-	{admissionRights, "admissionregistration.k8s.io", "validatingwebhookconfigurations", "delete", false, protection.Policy},
-	{admissionRights, "admissionregistration.k8s.io", "mutatingwebhookconfigurations", "create", false, protection.Policy},
-	{admissionRights, "admissionregistration.k8s.io", "validatingadmissionpolicybindings", "delete", false, protection.Sealed},
-	{admissionRights, "admissionregistration.k8s.io", "mutatingadmissionpolicies", "create", false, protection.Sealed},
-	{"act as somebody else", "", "users", "impersonate", false, protection.Sealed},
-	{"act as somebody else", "", "groups", "impersonate", false, protection.Sealed},
-	{"act as somebody else", "", "serviceaccounts", "impersonate", true, protection.Sealed},
-	{"act as somebody else", "authentication.k8s.io", "users", "impersonate:user-info", false, protection.Sealed},
-	{"talk to kubelets", "", "nodes/proxy", "get", false, never}, // a kubelet runs commands for who may get it, and asks nobody else
-	{"create tokens for accounts", "", "serviceaccounts/token", "create", true, protection.Webhooks},
-	{"approve or issue certificates", "certificates.k8s.io", "certificatesigningrequests/approval", "update", false, protection.Webhooks},
-	{"ask for certificates of pods", "certificates.k8s.io", "podcertificaterequests", "create", true, protection.Webhooks},
-	{"grant rights that one does not have", "rbac.authorization.k8s.io", "clusterroles", "escalate", false, protection.Webhooks},
-	{"grant rights that one does not have", "rbac.authorization.k8s.io", "clusterroles", "bind", false, protection.Webhooks},
-	{"approve what agents ask for", v1alpha1.GroupName, "actionapprovals", "approve", true, protection.Webhooks},
-	{"write what became of approvals", v1alpha1.GroupName, "actionapprovals/status", "update", true, protection.Webhooks},
-	{"change policies", v1alpha1.GroupName, "agentactionpolicies", "update", false, protection.Webhooks},
-}
-
-func (r *route) text() string { return r.verb + " " + r.resource }
-
 // agent is somebody whom an Enforce policy names.
 type agent struct {
 	// text names it to people.
@@ -154,27 +117,47 @@ func (d *doctor) agents(ctx context.Context) []agent {
 
 // ask asks for every route.
 func (d *doctor) ask(ctx context.Context, a *agent) error {
-	for i := range routesAround {
-		r := &routesAround[i]
-		resource, subresource, _ := strings.Cut(r.resource, "/")
-		attributes := &authorizationv1.ResourceAttributes{Group: r.group, Resource: resource, Subresource: subresource, Verb: r.verb}
-		if r.namespaced {
-			attributes.Namespace = a.namespace
+	for _, r := range protection.Routes() {
+		var open, kept []string
+		for i := range r.Probes {
+			p := &r.Probes[i]
+			may, err := d.may(ctx, a, p)
+			switch {
+			case err != nil:
+				return err
+			case !may:
+			case d.level >= r.ClosedFrom(p):
+				kept = append(kept, p.String())
+			default:
+				open = append(open, p.String())
+			}
 		}
-		answer, err := d.cluster.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
-			Spec: authorizationv1.SubjectAccessReviewSpec{User: a.user, Groups: a.groups, ResourceAttributes: attributes},
-		}, metav1.CreateOptions{})
-		switch {
-		case err != nil:
-			return fmt.Errorf("asking what somebody may do: %w", err)
-		case !answer.Status.Allowed || answer.Status.Denied:
-		case d.level >= r.kept:
-			a.kept = append(a.kept, r.text())
-		default:
-			a.open = append(a.open, r.text())
-		}
+		a.open, a.kept = withRights(a.open, r.What, open), withRights(a.kept, r.What, kept)
 	}
 	return nil
+}
+
+// may asks the API server whether somebody has a right.
+func (d *doctor) may(ctx context.Context, a *agent, p *protection.Probe) (bool, error) {
+	attributes := &authorizationv1.ResourceAttributes{Group: p.Group, Resource: p.Resource, Subresource: p.Subresource, Verb: p.Verb}
+	if p.Namespaced {
+		attributes.Namespace = a.namespace
+	}
+	answer, err := d.cluster.AuthorizationV1().SubjectAccessReviews().Create(ctx, &authorizationv1.SubjectAccessReview{
+		Spec: authorizationv1.SubjectAccessReviewSpec{User: a.user, Groups: a.groups, ResourceAttributes: attributes},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return false, fmt.Errorf("asking what somebody may do: %w", err)
+	}
+	return answer.Status.Allowed && !answer.Status.Denied, nil
+}
+
+// withRights adds a route with the rights that lead there, if there are any.
+func withRights(routes []string, what string, rights []string) []string {
+	if len(rights) == 0 {
+		return routes
+	}
+	return append(routes, what+" ("+strings.Join(rights, ", ")+")")
 }
 
 // alike are subjects with the same routes.
