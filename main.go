@@ -211,7 +211,7 @@ func (op *operator) addCatalogue() error {
 func (op *operator) addControllers() error {
 	endpoint := controllers.Endpoint{URL: op.webhookURL, Namespace: op.namespace, Service: op.service}
 	if err := op.mgr.Add(&controllers.Compilation{
-		Cache: op.mgr.GetCache(), Registry: op.registry, Definitions: op.definitions, Clock: op.clock,
+		Cache: op.mgr.GetCache(), Live: op.mgr.GetAPIReader(), Registry: op.registry, Definitions: op.definitions, Clock: op.clock,
 	}); err != nil {
 		return fmt.Errorf("adding the compilation: %w", err)
 	}

@@ -49,6 +49,9 @@ func ready(p *policy.Policy) metav1.Condition {
 			texts[i] = err.Error()
 		}
 		c.Reason = v1alpha1.ReasonInvalid
+		if len(p.Unknown) > 0 {
+			c.Reason = v1alpha1.ReasonUnknownFields
+		}
 		c.Message = "its subjects are refused what it governs: " + strings.Join(texts, "; ")
 	default:
 		c.Status, c.Reason, c.Message = metav1.ConditionTrue, v1alpha1.ReasonCompiled, "every part of the policy is understood"
@@ -64,6 +67,9 @@ func enforced(stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, pendi
 	case compiled.UID != string(stored.UID) || compiled.Generation != stored.Generation:
 		c.Reason = v1alpha1.ReasonNotServing
 		c.Message = fmt.Sprintf("the operator still decides with generation %d", compiled.Generation)
+	case len(compiled.Unknown) > 0:
+		c.Reason, c.Message = v1alpha1.ReasonUnknownFields, "its subjects are refused what it governs: "+
+			"this version of Countersign does not know its "+unknownFieldsText(compiled.Unknown)
 	case pending == (hindrance{}), pending.passing && wasEnforced(stored):
 		c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonServing
 		c.Message = "every replica decides with this generation, and the canary was refused"
@@ -71,6 +77,11 @@ func enforced(stored *v1alpha1.AgentActionPolicy, compiled *policy.Policy, pendi
 		c.Reason, c.Message = pending.reason, pending.message
 	}
 	return c
+}
+
+// unknownFieldsText names the first fields of a policy that this version does not have, and what to do.
+func unknownFieldsText(fields []string) string {
+	return "fields " + some(fields) + "; bring all replicas to the version that does, or remove the fields"
 }
 
 func windowStatus(s policy.State) *v1alpha1.WindowStatus {

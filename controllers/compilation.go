@@ -27,7 +27,11 @@ type Compilation struct {
 	Registry *registry.Registry
 	// Definitions says whether what the cache holds can be trusted.
 	Definitions *definitions.Watch
-	Clock       clock.WithTicker
+	// Live reads policies from the API server, as they are stored, while their definition is of a later version.
+	Live  client.Reader
+	Clock clock.WithTicker
+
+	stored storedPolicies
 }
 
 // verifyPause is how long it waits after it could not find out whether policies can be trusted.
@@ -68,9 +72,12 @@ func (c *Compilation) Start(ctx context.Context) error {
 	signal()
 	for {
 		var again <-chan time.Time
-		if err := c.update(ctx); err != nil && ctx.Err() == nil {
+		switch pause, err := c.update(ctx); {
+		case err != nil && ctx.Err() == nil:
 			log.FromContext(ctx).WithName("policies").Error(err, "Keeping the policies as they were")
 			again = c.Clock.After(verifyPause)
+		case pause > 0:
+			again = c.Clock.After(pause)
 		}
 		select {
 		case <-ctx.Done():
@@ -99,27 +106,34 @@ func (c *Compilation) followConfiguration(ctx context.Context, signal func()) er
 }
 
 // update takes in the policies as they are, unless they cannot be trusted: then those stay that were known. Policies
-// vanish with their definition, and somebody else may serve them.
-func (c *Compilation) update(ctx context.Context) error {
+// vanish with their definition, and somebody else may serve them. It is to be done again after a pause, unless that is zero.
+func (c *Compilation) update(ctx context.Context) (pause time.Duration, err error) {
 	var list v1alpha1.AgentActionPolicyList
 	// The compiler only reads, and the objects of the cache are never changed in place.
 	if err := c.Cache.List(ctx, &list, client.UnsafeDisableDeepCopy); err != nil {
-		return fmt.Errorf("listing policies: %w", err)
+		return 0, fmt.Errorf("listing policies: %w", err)
 	}
 	policies := make([]*v1alpha1.AgentActionPolicy, len(list.Items))
 	for i := range list.Items {
 		policies[i] = &list.Items[i]
 	}
-	// Only now: what takes policies away with their definition is to be seen by then.
+	// Only now: what takes policies away with their definition is to be seen by then, and so is a definition that lets them
+	// have fields which the cache has dropped.
 	definition, err := c.Definitions.Verify(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	var stored admissionregistrationv1.ValidatingWebhookConfiguration
 	err = c.Cache.Get(ctx, client.ObjectKey{Name: ActionsConfiguration}, &stored)
 	if client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
+		return 0, fmt.Errorf("reading webhook configuration %s: %w", ActionsConfiguration, err)
 	}
-	c.Registry.UpdateFrom(definition, lost(&stored, definition), policies)
-	return nil
+	unknown, pause, err := c.stored.unknown(ctx, c.Live, &definition, policies, c.Clock.Now())
+	if err != nil {
+		return 0, err
+	}
+	c.Registry.UpdateFrom(registry.Contents{
+		Policies: policies, Unknown: unknown, Definition: definition.UID, Orphans: lost(&stored, definition.UID),
+	})
+	return pause, nil
 }

@@ -35,7 +35,7 @@ func TestPublishedNames(t *testing.T) {
 			documented: slices.Sorted(slices.Values(reasonsOf(t))),
 		},
 		"reasons of the conditions of a policy": {
-			published: find(t, `Reason(?:Compiled|Invalid|\w*Serving|(?:Configuration|Replicas|Canary|Definitions)\w+) += "(\w+)"`,
+			published: find(t, `Reason(?:Compiled|Invalid|\w*Serving|(?:Configuration|Replicas|Canary|Definitions|Unknown)\w+) += "(\w+)"`,
 				"../api/v1alpha1/conditions.go"),
 			documented: find(t, "(?m)^\\| (?:True|False) \\| `(\\w+)` \\|", "../docs/policies.md"),
 		},

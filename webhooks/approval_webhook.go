@@ -42,11 +42,13 @@ func (w *ApprovalWebhook) ValidateHandler() admission.Handler {
 }
 
 func (w *ApprovalWebhook) stamp(ctx context.Context, r admission.Request) admission.Response {
-	old, updated, err := decodeBoth(&r)
+	old, updated, unknown, err := decodeBoth(&r)
 	if err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
 	switch caller := w.caller(&r); {
+	case r.SubResource == "" && !caller.Operator && len(unknown) > 0:
+		return answer(unknown, updated.Name) // what is written below would lack them
 	case r.Operation == admissionv1.Create && !caller.Operator:
 		errs, err := w.stampCreate(ctx, &r, updated, caller)
 		if err != nil {
@@ -66,11 +68,14 @@ func (w *ApprovalWebhook) stamp(ctx context.Context, r admission.Request) admiss
 }
 
 func (w *ApprovalWebhook) validate(ctx context.Context, r admission.Request) admission.Response {
-	old, updated, err := decodeBoth(&r)
+	old, updated, unknown, err := decodeBoth(&r)
 	if err != nil {
 		return admission.Errored(http.StatusBadRequest, err)
 	}
 	caller := w.caller(&r)
+	if r.SubResource == "" && !caller.Operator && len(unknown) > 0 {
+		return answer(unknown, updated.Name)
+	}
 	// Only who gives a verdict is asked for the right to.
 	if len(updated.Spec.Decisions) > len(old.Spec.Decisions) {
 		if caller.MayApprove, err = w.Approvals.mayApprove(ctx, r.Namespace, caller.Actor); err != nil {
@@ -118,17 +123,22 @@ func answer(errs field.ErrorList, name string) admission.Response {
 	return admission.Response{AdmissionResponse: admissionv1.AdmissionResponse{Result: &status}}
 }
 
-// decodeBoth reads the approval before and after; on a CREATE the one before is empty.
-func decodeBoth(r *admission.Request) (old, updated *v1alpha1.ActionApproval, err error) {
+// decodeBoth reads the approval before and after; on a CREATE the one before is empty. Unknown are the fields of the one
+// after that this version does not have: what a later one means by them, nobody here can hold to.
+func decodeBoth(r *admission.Request) (old, updated *v1alpha1.ActionApproval, unknown field.ErrorList, err error) {
 	old, updated = &v1alpha1.ActionApproval{}, &v1alpha1.ActionApproval{}
-	if err := json.Unmarshal(r.Object.Raw, updated); err != nil {
-		return nil, nil, fmt.Errorf("decoding the approval: %w", err)
+	fields, err := decodeStrictly(r.Object.Raw, updated)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("reading the approval: %w", err)
+	}
+	for _, f := range fields {
+		unknown = append(unknown, unknownField(f))
 	}
 	if len(r.OldObject.Raw) == 0 {
-		return old, updated, nil
+		return old, updated, unknown, nil
 	}
 	if err := json.Unmarshal(r.OldObject.Raw, old); err != nil {
-		return nil, nil, fmt.Errorf("decoding the approval as it was: %w", err)
+		return nil, nil, nil, fmt.Errorf("decoding the approval as it was: %w", err)
 	}
-	return old, updated, nil
+	return old, updated, unknown, nil
 }

@@ -34,7 +34,11 @@ func (w *PolicyWebhook) ValidateCreate(ctx context.Context, p *v1alpha1.AgentAct
 // ValidateUpdate implements admission.Validator. A spec that stays the same is not judged again, so that a policy
 // which an older version accepted can still be labelled.
 func (w *PolicyWebhook) ValidateUpdate(ctx context.Context, before, after *v1alpha1.AgentActionPolicy) (admission.Warnings, error) {
-	if equality.Semantic.DeepEqual(before.Spec, after.Spec) {
+	same, err := sameUnknownFields(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if same && equality.Semantic.DeepEqual(before.Spec, after.Spec) {
 		return nil, nil
 	}
 	return w.validate(ctx, after)
@@ -46,7 +50,11 @@ func (w *PolicyWebhook) ValidateDelete(context.Context, *v1alpha1.AgentActionPol
 }
 
 func (w *PolicyWebhook) validate(ctx context.Context, p *v1alpha1.AgentActionPolicy) (admission.Warnings, error) {
-	compiled := policy.Compile(p, w.Self)
+	unknown, err := unknownFields(ctx)
+	if err != nil {
+		return nil, err
+	}
+	compiled := policy.CompileStored(p, unknown, w.Self)
 	if len(compiled.Errors) > 0 {
 		return nil, apierrors.NewInvalid(v1alpha1.GroupVersion.WithKind("AgentActionPolicy").GroupKind(), p.Name, compiled.Errors)
 	}

@@ -30,11 +30,16 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 	defer done()
 	decided := false
 	err = wait.ExponentialBackoffWithContext(ctx, betweenReplicas, func(ctx context.Context) (bool, error) {
-		live := &v1alpha1.ActionApproval{}
-		if err := a.Live.Get(ctx, client.ObjectKeyFromObject(candidate), live); err != nil {
+		live, unknown, err := a.read(ctx, client.ObjectKeyFromObject(candidate))
+		switch {
+		case err != nil:
 			return true, client.IgnoreNotFound(err)
+		case len(unknown) > 0:
+			decided = true
+			p.refuse(live, "this version of Countersign does not know its field "+unknown[0]+
+				", repeat the same command when all replicas are of the version that does")
+			return true, nil
 		}
-		var err error
 		decided, err = a.judge(ctx, p, live)
 		if apierrors.IsConflict(err) {
 			return false, nil

@@ -8,14 +8,14 @@ const (
 	// PolicyReady says whether the spec is understood as a whole. While it is False, the operator refuses the subjects
 	// what the policy governs.
 	//
-	// Reasons for True: Compiled. For False: Invalid.
+	// Reasons for True: Compiled. For False: Invalid, UnknownFields.
 	PolicyReady = "Ready"
 	// PolicyEnforced says whether the policy is in force: the webhook configuration that covers its subjects is
 	// stored, every replica of the operator serves this generation, and its canary was refused since. It is about
 	// delivery to the webhook whatever the enforcement mode is.
 	//
 	// Reasons for True: Serving. For False: NotServing, ConfigurationPending, ConfigurationTooLarge, ReplicasPending,
-	// CanaryPending, CanaryNotRefused, DefinitionsChanged.
+	// CanaryPending, CanaryNotRefused, DefinitionsChanged, UnknownFields.
 	PolicyEnforced = "Enforced"
 )
 
@@ -25,6 +25,9 @@ const (
 	ReasonCompiled = "Compiled"
 	// ReasonInvalid means that the policy has errors; the message lists them.
 	ReasonInvalid = "Invalid"
+	// ReasonUnknownFields means that the policy has fields that this version of the operator does not know, of a later one;
+	// the message names them. It is a reason of the condition Enforced as well.
+	ReasonUnknownFields = "UnknownFields"
 )
 
 // Reasons of the condition Enforced of an AgentActionPolicy.

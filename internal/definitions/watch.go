@@ -190,19 +190,26 @@ func Problem(object *unstructured.Unstructured, want *apiextensionsv1.CustomReso
 	if object.GetName() == Service {
 		return serviceProblem(object)
 	}
-	live := &apiextensionsv1.CustomResourceDefinition{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, live); err != nil {
-		return "it cannot be read: " + err.Error()
+	live, err := definitionOf(object)
+	if err != nil {
+		return unreadable(err)
 	}
 	return Difference(live, want)
 }
+
+func definitionOf(object *unstructured.Unstructured) (*apiextensionsv1.CustomResourceDefinition, error) {
+	live := &apiextensionsv1.CustomResourceDefinition{}
+	return live, runtime.DefaultUnstructuredConverter.FromUnstructured(object.Object, live)
+}
+
+func unreadable(err error) string { return "it cannot be read: " + err.Error() }
 
 // serviceProblem says whether somebody else than the API server itself serves the kinds.
 func serviceProblem(object *unstructured.Unstructured) string {
 	service, found, err := unstructured.NestedFieldNoCopy(object.Object, "spec", "service")
 	switch {
 	case err != nil:
-		return "it cannot be read: " + err.Error()
+		return unreadable(err)
 	case found && service != nil:
 		return "another server answers for the API server"
 	}
@@ -252,23 +259,37 @@ func (w *Watch) problem(names ...string) error {
 	return nil
 }
 
-// Verify reads live whether policies can be trusted, and returns the UID of their definition: policies that vanish with it
-// were not deleted by anybody.
-func (w *Watch) Verify(ctx context.Context) (string, error) {
+// Verified is a definition that was read live.
+type Verified struct {
+	// UID is that of the definition: policies that vanish with it were not deleted by anybody.
+	UID string
+	// Generation changes with what it says.
+	Generation int64
+	// Extended is as the function of this name says.
+	Extended bool
+}
+
+// Verify reads live whether policies can be trusted, and what their definition is.
+func (w *Watch) Verify(ctx context.Context) (Verified, error) {
 	service, err := w.client.Resource(services).Get(ctx, Service, metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("reading the APIService %s: %w", Service, err)
+		return Verified{}, fmt.Errorf("reading the APIService %s: %w", Service, err)
 	}
-	definition, err := w.client.Resource(definitions).Get(ctx, Policies, metav1.GetOptions{})
+	if problem := serviceProblem(service); problem != "" {
+		return Verified{}, &ChangedError{Name: Service, Problem: problem}
+	}
+	object, err := w.client.Resource(definitions).Get(ctx, Policies, metav1.GetOptions{})
 	if err != nil {
-		return "", fmt.Errorf("reading the definition %s: %w", Policies, err)
+		return Verified{}, fmt.Errorf("reading the definition %s: %w", Policies, err)
 	}
-	for _, object := range []*unstructured.Unstructured{service, definition} {
-		if problem := Problem(object, w.want[object.GetName()]); problem != "" {
-			return "", &ChangedError{Name: object.GetName(), Problem: problem}
-		}
+	live, err := definitionOf(object)
+	if err != nil {
+		return Verified{}, &ChangedError{Name: Policies, Problem: unreadable(err)}
 	}
-	return string(definition.GetUID()), nil
+	if problem := Difference(live, w.want[Policies]); problem != "" {
+		return Verified{}, &ChangedError{Name: Policies, Problem: problem}
+	}
+	return Verified{UID: string(live.UID), Generation: live.Generation, Extended: Extended(live, w.want[Policies])}, nil
 }
 
 // names are all that is watched over, sorted. The caller holds the lock.

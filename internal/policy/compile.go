@@ -2,6 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,6 +29,8 @@ type Policy struct {
 	// Errors are the reasons why the policy is invalid, with field paths. An invalid policy refuses its
 	// subjects everything that it governs.
 	Errors field.ErrorList
+	// Unknown are the fields of the stored policy that this version does not have; each is an error.
+	Unknown []string
 	// Warnings tell the author about what is probably not meant.
 	Warnings []string
 
@@ -61,6 +65,12 @@ type compiler struct {
 // Compile makes a policy ready to decide. It never fails: a policy with errors is returned with these, and
 // refuses its subjects what it governs. Self is whom the operator acts as, so that no policy governs it.
 func Compile(p *v1alpha1.AgentActionPolicy, self Identity) *Policy {
+	return CompileStored(p, nil, self)
+}
+
+// CompileStored is Compile for a policy of which it is known which fields are stored that this version does not have, such
+// as "spec.tasks[0].quota". Nobody can say what a policy means of which a part was not read, so it has errors.
+func CompileStored(p *v1alpha1.AgentActionPolicy, unknown []string, self Identity) *Policy {
 	c := &compiler{
 		policy: &Policy{
 			Name: p.Name, UID: string(p.UID), Generation: p.Generation, CreatedAt: p.CreationTimestamp.Time,
@@ -72,9 +82,13 @@ func Compile(p *v1alpha1.AgentActionPolicy, self Identity) *Policy {
 		used:    map[v1alpha1.WindowName]bool{},
 	}
 	spec := field.NewPath("spec")
+	c.refuseUnknown(unknown)
 	c.compileEnforcement(spec)
 	c.compileSubjects(self, spec.Child("subjects"))
 	c.compileGoverns(spec.Child("governs"))
+	if slices.ContainsFunc(unknown, func(f string) bool { return strings.HasPrefix(f, "spec.governs.") }) {
+		c.policy.governs = governs{} // as for other errors there
+	}
 	c.compileWindows(spec)
 	c.policy.timing = c.compileTiming(spec)
 	c.compileTasks(spec.Child("tasks"))
@@ -105,6 +119,18 @@ func (c *compiler) checkWords(spec *field.Path) {
 	}
 	for i := range c.spec.Freezes {
 		check(spec.Child("freezes").Index(i).Child("reason"), c.spec.Freezes[i].Reason)
+	}
+}
+
+// maxUnknown bounds how many fields a policy's errors name.
+const maxUnknown = 16
+
+// refuseUnknown comes before all else, since agents are told the first error only.
+func (c *compiler) refuseUnknown(unknown []string) {
+	c.policy.Unknown = unknown
+	for _, f := range unknown[:min(len(unknown), maxUnknown)] {
+		c.fail(&field.Error{Type: field.ErrorTypeForbidden, Field: f, Detail: "this version of Countersign does not know the field: " +
+			"bring all replicas to the version that does, or remove the field"})
 	}
 }
 

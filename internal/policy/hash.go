@@ -36,6 +36,9 @@ func identify(policies []*Policy) string {
 	sum := sha256.New()
 	for _, p := range policies {
 		fmt.Fprintf(sum, "%q %q %d\n", p.Name, p.UID, p.Generation)
+		if len(p.Unknown) > 0 {
+			fmt.Fprintf(sum, "%q\n", p.Unknown) // others, who know the fields, decide otherwise
+		}
 	}
 	return hex.EncodeToString(sum.Sum(nil)[:16])
 }

@@ -6,10 +6,12 @@ import (
 	"errors"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/policy"
@@ -73,15 +75,27 @@ func (r *Registry) OnUpdate(f func(changed []string)) {
 	r.listeners = append(r.listeners, f)
 }
 
+// Contents are what a set is made of.
+type Contents struct {
+	Policies []*v1alpha1.AgentActionPolicy
+	// Unknown are the fields of stored policies that this version does not have, by the UID of the policy.
+	Unknown map[types.UID][]string
+	// Definition and Orphans are as in State.
+	Definition string
+	Orphans    bool
+}
+
 // Update replaces the set by one of exactly these policies, whose definition is not known.
-func (r *Registry) Update(policies []*v1alpha1.AgentActionPolicy) { r.UpdateFrom("", false, policies) }
+func (r *Registry) Update(policies []*v1alpha1.AgentActionPolicy) {
+	r.UpdateFrom(Contents{Policies: policies})
+}
 
 // UpdateFrom replaces the set by one of exactly these policies. It compiles only what has changed.
-func (r *Registry) UpdateFrom(definition string, orphans bool, policies []*v1alpha1.AgentActionPolicy) {
+func (r *Registry) UpdateFrom(c Contents) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all, changed := r.compile(policies)
-	next := make(map[string]*policy.Policy, len(policies))
+	all, changed := r.compile(&c)
+	next := make(map[string]*policy.Policy, len(all))
 	for _, p := range all {
 		next[p.Name] = p
 	}
@@ -91,33 +105,34 @@ func (r *Registry) UpdateFrom(definition string, orphans bool, policies []*v1alp
 		}
 	}
 	state := r.State()
-	if len(changed) == 0 && state.Set != nil && state.Definition == definition && state.Orphans == orphans {
+	if len(changed) == 0 && state.Set != nil && state.Definition == c.Definition && state.Orphans == c.Orphans {
 		return
 	}
 	if len(changed) > 0 || state.Set == nil {
 		state.Set = policy.NewSet(all, r.operator)
 	}
 	r.compiled = next
-	r.current.Store(&State{Set: state.Set, Definition: definition, Orphans: orphans})
+	r.current.Store(&State{Set: state.Set, Definition: c.Definition, Orphans: c.Orphans})
 	for _, f := range r.listeners {
 		f(changed)
 	}
 }
 
 // compile compiles what has changed, on all processors: a guard takes half a millisecond, and there may be ten thousand.
-func (r *Registry) compile(policies []*v1alpha1.AgentActionPolicy) (all []*policy.Policy, changed []string) {
-	all = make([]*policy.Policy, len(policies))
+func (r *Registry) compile(c *Contents) (all []*policy.Policy, changed []string) {
+	all = make([]*policy.Policy, len(c.Policies))
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
-	for i, p := range policies {
+	for i, p := range c.Policies {
 		known := r.compiled[p.Name]
-		if known != nil && known.UID == string(p.UID) && known.Generation == p.Generation {
+		if known != nil && known.UID == string(p.UID) && known.Generation == p.Generation &&
+			slices.Equal(known.Unknown, c.Unknown[p.UID]) {
 			all[i] = known
 			continue
 		}
 		changed = append(changed, p.Name)
 		group.Go(func() error {
-			all[i] = policy.Compile(p, r.self)
+			all[i] = policy.CompileStored(p, c.Unknown[p.UID], r.self)
 			return nil
 		})
 	}
