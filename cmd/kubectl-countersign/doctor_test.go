@@ -322,6 +322,12 @@ func (s *shop) olderDefinition(t *testing.T) {
 	if err := s.admin.Get(t.Context(), client.ObjectKeyFromObject(crd), crd); err != nil {
 		t.Fatal(err)
 	}
+	whole.Spec.DeepCopyInto(&crd.Spec)
+	crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"].Properties["later"] = apiextensionsv1.JSONSchemaProps{Type: "string"}
+	if err := s.admin.Update(t.Context(), crd); err != nil {
+		t.Fatal(err)
+	}
+	s.wants(t, finding{"definitions", "warning", "agentactionpolicies.countersign.dev is of a later version than this plugin", "kubectl countersign version"})
 	crd.Spec = whole.Spec
 	if err := s.admin.Update(t.Context(), crd); err != nil {
 		t.Fatal(err)

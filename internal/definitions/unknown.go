@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 )
 
@@ -25,6 +26,15 @@ func Extended(live, want *apiextensionsv1.CustomResourceDefinition) bool {
 		}
 	}
 	return false
+}
+
+// Later says whether a live object is a definition that is extended. Of what cannot be read, Problem says more.
+func Later(object *unstructured.Unstructured, want *apiextensionsv1.CustomResourceDefinition) bool {
+	if want == nil {
+		return false
+	}
+	live, err := definitionOf(object)
+	return err == nil && Extended(live, want)
 }
 
 func withoutStatus(s *apiextensionsv1.JSONSchemaProps) *apiextensionsv1.JSONSchemaProps {

@@ -39,7 +39,7 @@ func (d *doctor) readPolicies(ctx context.Context) {
 		}
 	}
 	if text := d.e.laterNote(); text != "" {
-		d.warn("kubectl countersign version", "%s", text)
+		d.warn(compareVersions, "%s", text)
 	}
 	if len(unseen) > 0 {
 		d.fail(d.restart(), "the operator has not looked at the present state of %s", someOf("policy", "policies", unseen))

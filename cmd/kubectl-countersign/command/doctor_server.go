@@ -81,6 +81,9 @@ func askVersion(ctx context.Context, config *rest.Config) (info apiversion.Info,
 	return info, answer.Header.Get("Date"), nil
 }
 
+// compareVersions is what to do where the plugin may be too old.
+const compareVersions = "kubectl countersign version"
+
 // definitions looks at what Countersign's kinds rest on: the operator refuses agents everything where that has changed.
 func (d *doctor) definitions(ctx context.Context) {
 	want, err := definitions.Read()
@@ -110,6 +113,11 @@ func (d *doctor) definitions(ctx context.Context) {
 		if problem := definitions.Problem(found, want[name]); problem != "" {
 			d.fail(d.redefine(), "%s is not what this plugin knows, and an operator as new as the plugin refuses agents everything for it: %s",
 				name, problem)
+			continue
+		}
+		if definitions.Later(found, want[name]) {
+			d.warn(compareVersions, "%s is of a later version than this plugin, which leaves out what objects say in fields that it does not know",
+				name)
 			continue
 		}
 		good++
