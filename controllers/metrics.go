@@ -9,6 +9,7 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/policy"
+	"github.com/countersign-dev/countersign/internal/protection"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
 
@@ -45,6 +46,10 @@ func RegisterMetrics(r *registry.Registry, c clock.PassiveClock) error {
 		if err := metrics.Registry.Register(collector); err != nil {
 			return fmt.Errorf("registering metrics: %w", err)
 		}
+	}
+	// Served before the first write: Prometheus does not see a counter grow that appears with its first count.
+	for _, name := range []string{ActionsConfiguration, PoliciesConfiguration, ApprovalsConfiguration, protection.PolicyName} {
+		configurationWrites.WithLabelValues(name)
 	}
 	return nil
 }

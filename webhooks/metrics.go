@@ -7,6 +7,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/certificate"
 	"github.com/countersign-dev/countersign/internal/policy"
 )
@@ -66,13 +67,35 @@ func RegisterMetrics(certs certificate.Dir) error {
 			return err
 		}
 	}
-	// Alerts ask how much these grow. Prometheus does not see a counter grow that appears with its first count.
-	for _, reason := range []policy.Reason{policy.NotReady, policy.Disconnected, policy.InternalError} {
-		for _, operation := range operations {
+	beginAtZero()
+	return nil
+}
+
+// asked are the reasons that people can be asked about. With the outcome Allow they were asked, and consented.
+var asked = []policy.Reason{
+	policy.ChangeWindowClosed, policy.FreezeActive, policy.ActionOutOfScope, policy.NamespaceOutOfScope, policy.ObjectOutOfScope,
+	policy.FieldOutOfScope, policy.ServiceAccountOutOfScope, policy.BudgetExceeded, policy.ApprovalRequired, policy.GuardViolated,
+}
+
+// beginAtZero has the series served before anything is counted in them. Alerts and the dashboard ask how much they grow, and
+// Prometheus does not see a counter grow that appears with its first count: what is refused once would never be shown.
+func beginAtZero() {
+	for _, operation := range operations {
+		decisions.WithLabelValues(string(policy.Allow), noReason, operation)
+		for _, reason := range policy.AllReasons() {
 			decisions.WithLabelValues(string(policy.Deny), string(reason), operation)
 		}
+		for _, reason := range asked {
+			decisions.WithLabelValues(string(policy.Ask), string(reason), operation)
+			decisions.WithLabelValues(string(policy.Allow), string(reason), operation)
+		}
 	}
-	return nil
+	for _, outcome := range []policy.Outcome{policy.Allow, policy.Deny, policy.Ask} {
+		decisionSeconds.WithLabelValues(string(outcome))
+		for _, enforcement := range []v1alpha1.Enforcement{v1alpha1.Warn, v1alpha1.Audit} {
+			observations.WithLabelValues(string(enforcement), string(outcome))
+		}
+	}
 }
 
 func observe(v *verdict, took time.Duration) {
@@ -84,9 +107,12 @@ func observe(v *verdict, took time.Duration) {
 	}
 }
 
+// noReason stands for no obstacle.
+const noReason = "None"
+
 func firstReason(d *policy.Decision) string {
 	if len(d.Obstacles) == 0 {
-		return "None"
+		return noReason
 	}
 	return string(d.Obstacles[0].Reason)
 }
