@@ -30,7 +30,8 @@ var (
 		"Number of policies, by enforcement (Enforce, Warn, Audit) and state (Ready, Invalid).",
 		[]string{"enforcement", "state"}, nil)
 	windowDesc = prometheus.NewDesc("countersign_policy_window_state",
-		"State of a policy's change windows: 1 for the state that holds (Open, Closed, Frozen), 0 for the others, by policy.",
+		"State of a policy's change windows: 1 for the state that holds (Open, Closed, Frozen), 0 for the others, by policy. "+
+			"None for a policy that is not ready.",
 		[]string{"policy", "state"}, nil)
 )
 
@@ -70,6 +71,9 @@ func (c *policyCollector) Collect(out chan<- prometheus.Metric) {
 	counts := map[[2]string]int{}
 	for _, p := range set.Policies() {
 		counts[[2]string{string(p.Enforcement), readiness(p)}]++
+		if len(p.Errors) > 0 {
+			continue // what its windows are nobody knows, and it refuses at any time
+		}
 		current := p.WindowAt(now)
 		for _, s := range []v1alpha1.WindowState{v1alpha1.WindowOpen, v1alpha1.WindowClosed, v1alpha1.WindowFrozen} {
 			out <- prometheus.MustNewConstMetric(windowDesc, prometheus.GaugeValue, oneIf(s == current), p.Name, string(s))
