@@ -154,7 +154,8 @@ func (s *Testbed) by(kubeconfig string) (client.Client, error) {
 
 // Install installs the chart, and learns from it how the operator is run.
 func (s *Testbed) Install(ctx context.Context, values ...string) error {
-	args := []string{"upgrade", "--install", Release, filepath.Join(s.Run.Root, "charts", "countersign"), "--namespace", Namespace}
+	args := []string{"upgrade", "--install", Release, filepath.Join(s.Run.Root, "charts", "countersign"), "--namespace", Namespace,
+		"--force-conflicts"} // what an experiment has changed is the release's again
 	for _, v := range values {
 		args = append(args, "--set", v)
 	}
