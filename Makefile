@@ -26,16 +26,19 @@ tooldir = $(CACHE)/tools/$(1)-$(shell { $(GO) env GOVERSION GOHOSTOS GOHOSTARCH;
 GENERATE_BIN := $(call tooldir,generate)
 LINT_BIN := $(call tooldir,lint)
 HELMUNITTEST_BIN := $(call tooldir,helmunittest)
+PROMETHEUS_BIN := $(call tooldir,prometheus)
 CONTROLLER_GEN := $(GENERATE_BIN)/controller-gen
 CRD_REF_DOCS := $(GENERATE_BIN)/crd-ref-docs
 GOLANGCI_LINT := $(LINT_BIN)/golangci-lint
 HELM_UNITTEST := $(HELMUNITTEST_BIN)/helm-unittest
+PROMETHEUS := $(PROMETHEUS_BIN)/prometheus
 HELM := $(GO) run ./hack/tools/helm
 export GOLANGCI_LINT_CACHE ?= $(CACHE)/golangci-lint
 
 # What make generate writes; make verify wants it committed.
 GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/reference/api.md docs/kubectl
-MODULES := . hack/tools/certmanager hack/tools/generate hack/tools/helmunittest hack/tools/lint hack/tools/promql
+MODULES := . hack/tools/certmanager hack/tools/generate hack/tools/helmunittest hack/tools/lint hack/tools/prometheus \
+	hack/tools/promql
 # Packages with goroutines are tested with the race detector, where there is a C compiler for it.
 RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|internal/settlement|webhooks)(/|$$)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
@@ -147,6 +150,10 @@ bench: controlplane ## Measure what Countersign costs, all or the BENCH, and wri
 drill: controlplane ## Break things under load, all or the DRILL, and write docs/reliability.md.
 	$(GO) run ./hack/drill $(if $(DRILL),--only $(DRILL)) $(if $(PACE),--pace $(PACE),--document docs/reliability.md)
 
+.PHONY: dashboard
+dashboard: controlplane $(PROMETHEUS) ## Draw the dashboard with real data into docs and dist, and raise every alert.
+	$(GO) run ./hack/dashboard --prometheus-binary $(PROMETHEUS) $(if $(PACE),--pace $(PACE),--picture docs/dashboard.svg)
+
 .PHONY: controlplane
 controlplane: ## Build the control plane that the tests run on, once; K8S=1.34.4 picks another version.
 	@$(GO) run ./hack/controlplane/cmd/controlplane build
@@ -173,3 +180,7 @@ $(GOLANGCI_LINT):
 
 $(HELM_UNITTEST):
 	$(call tool,helmunittest,github.com/helm-unittest/helm-unittest/cmd/helm-unittest)
+
+# Without the discovery of targets in clouds, which nothing here needs: it takes most of the building.
+$(PROMETHEUS):
+	$(call tool,prometheus,-tags remove_all_sd github.com/prometheus/prometheus/cmd/prometheus)

@@ -1,5 +1,4 @@
-// Command promql has Prometheus' own code read alerting rules and queries, and evaluate the rules on series that are
-// made up. It reads a question in JSON from standard input and writes the answer in JSON to standard output; see
+// Command promql has Prometheus' own code read alerting rules and queries, and evaluate them on series that are made up. It reads a question in JSON from standard input and writes the answer in JSON to standard output; see
 // charts/monitoring_test.go, which asks. It is a module of its own, because nothing that is shipped needs Prometheus.
 package main
 
@@ -9,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -28,7 +28,7 @@ type question struct {
 	Queries map[string]string `json:"queries"`
 	// Scenarios are series by a name, in the notation of Prometheus' tests, beginning with "load 1m".
 	Scenarios map[string]string `json:"scenarios"`
-	// At is when the rules are evaluated, from the beginning of the series; a duration such as 30m.
+	// At is when rules and queries are evaluated, from the beginning of the series; a duration such as 30m.
 	At string `json:"at"`
 }
 
@@ -38,6 +38,8 @@ type answer struct {
 	Metrics map[string][]string `json:"metrics"`
 	// Firing are the alerts that fire at the given time, by scenario.
 	Firing map[string][]string `json:"firing"`
+	// Values are the results of the queries at the given time, each as its labels and its value, by scenario and name.
+	Values map[string]map[string][]string `json:"values"`
 }
 
 func main() {
@@ -61,7 +63,8 @@ func run(in io.Reader, out io.Writer) error {
 	if len(problems) > 0 {
 		return fmt.Errorf("reading the rules: %w", errors.Join(problems...))
 	}
-	a := answer{Metrics: map[string][]string{}, Firing: map[string][]string{}}
+	a := answer{Metrics: map[string][]string{}, Firing: map[string][]string{}, Values: map[string]map[string][]string{}}
+	asked := maps.Clone(q.Queries)
 	var alerts []rulefmt.Rule
 	for _, group := range groups.Groups {
 		for _, rule := range group.Rules {
@@ -80,6 +83,9 @@ func run(in io.Reader, out io.Writer) error {
 	for name, series := range q.Scenarios {
 		if a.Firing[name], err = firing(alerts, series, at); err != nil {
 			return fmt.Errorf("evaluating scenario %s: %w", name, err)
+		}
+		if a.Values[name], err = values(asked, series, at); err != nil {
+			return fmt.Errorf("answering in scenario %s: %w", name, err)
 		}
 	}
 	return json.NewEncoder(out).Encode(a)
@@ -108,16 +114,11 @@ const step = time.Minute
 // firing are the names of the alerts that fire at an instant: whose expression has had a result with the same labels at
 // every step for as long as the rule wants.
 func firing(alerts []rulefmt.Rule, series string, at time.Duration) ([]string, error) {
-	loader, err := promqltest.NewLazyLoader(series, promqltest.LazyLoaderOpts{EnableAtModifier: true, EnableNegativeOffset: true})
+	loader, end, err := load(series, at)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = loader.Close() }()
-	end := time.Unix(0, 0).UTC().Add(at)
-	loader.WithSamplesTill(end, func(problem error) { err = problem })
-	if err != nil {
-		return nil, err
-	}
 	names := []string{}
 	for _, alert := range alerts {
 		span := time.Duration(alert.For).Truncate(step)
@@ -136,4 +137,42 @@ func firing(alerts []rulefmt.Rule, series string, at time.Duration) ([]string, e
 	}
 	slices.Sort(names)
 	return names, nil
+}
+
+// load reads series up to an instant.
+func load(series string, at time.Duration) (*promqltest.LazyLoader, time.Time, error) {
+	end := time.Unix(0, 0).UTC().Add(at)
+	loader, err := promqltest.NewLazyLoader(series, promqltest.LazyLoaderOpts{EnableAtModifier: true, EnableNegativeOffset: true})
+	if err != nil {
+		return nil, end, err
+	}
+	loader.WithSamplesTill(end, func(problem error) { err = problem })
+	return loader, end, err
+}
+
+// values are the results of queries at an instant.
+func values(queries map[string]string, series string, at time.Duration) (map[string][]string, error) {
+	loader, end, err := load(series, at)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = loader.Close() }()
+	all := map[string][]string{}
+	for name, text := range queries {
+		query, err := loader.QueryEngine().NewInstantQuery(loader.Context(), loader.Queryable(), nil, text, end)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		vector, err := query.Exec(loader.Context()).Vector()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		all[name] = []string{}
+		for _, s := range vector {
+			all[name] = append(all[name], fmt.Sprintf("%s %v", s.Metric, s.F))
+		}
+		slices.Sort(all[name])
+		query.Close()
+	}
+	return all, nil
 }
