@@ -61,8 +61,7 @@ func newCommand(decisions io.Writer) *cobra.Command {
 	}
 	o.bind(command.Flags())
 	command.Flags().SortFlags = false
-	// Cobra does not wrap: without this the usage of a flag runs out of the terminal.
-	command.SetUsageTemplate(strings.ReplaceAll(command.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 100 "))
+	command.SetUsageFunc(showUsage)
 	command.CompletionOptions.DisableDefaultCmd = true
 	command.AddCommand(newCleanup(), newCheck(), newSeal())
 	return command

@@ -76,7 +76,7 @@ func newSeal() *cobra.Command {
 	f.StringVarP(&o.output, "output", "o", "", "directory to write to, made where it is absent; empty: standard output")
 	f.StringVar(&o.seal.Directory, "directory", protection.DefaultDirectory, "where the files will lie on the control-plane nodes")
 	f.SortFlags = false
-	command.SetUsageTemplate(strings.ReplaceAll(command.UsageTemplate(), ".FlagUsages ", ".FlagUsagesWrapped 100 "))
+	command.SetUsageFunc(showUsage)
 	return command
 }
 
