@@ -190,6 +190,7 @@ func newManager(config *rest.Config, o *options) (ctrl.Manager, error) {
 		},
 		Metrics:                metricsserver.Options{BindAddress: o.metricsAddress},
 		HealthProbeBindAddress: o.probeAddress,
+		PprofBindAddress:       o.pprofAddress,
 		LeaderElection:         o.leaderElect, LeaderElectionID: "countersign.countersign.dev",
 		LeaderElectionNamespace: o.namespace, LeaderElectionReleaseOnCancel: true,
 	})

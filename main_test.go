@@ -50,6 +50,11 @@ func TestOptions(t *testing.T) {
 		"of somebody else, outside": {
 			args: []string{"--webhook-url", "https://127.0.0.1:1", "--provided-cert-secret", "theirs"}, wantErr: "has no place beside --webhook-url",
 		},
+		"profiles for the pod":     {args: []string{"--namespace", "n", "--pprof-bind-address", "127.0.0.1:6060"}, wantPort: 9443},
+		"profiles for the pod, v6": {args: []string{"--namespace", "n", "--pprof-bind-address", "[::1]:6060"}, wantPort: 9443},
+		"profiles for everybody":   {args: []string{"--namespace", "n", "--pprof-bind-address", ":6060"}, wantErr: "of the loopback interface"},
+		"profiles by an address":   {args: []string{"--namespace", "n", "--pprof-bind-address", "10.0.0.1:6060"}, wantErr: "of the loopback interface"},
+		"profiles by a name":       {args: []string{"--namespace", "n", "--pprof-bind-address", "localhost:6060"}, wantErr: "an IP address"},
 		"an argument that is none": {args: []string{"serve"}, wantErr: "unknown command"},
 	}
 	for name, tc := range tests {
@@ -134,6 +139,23 @@ func TestBinaryKeepsWhatItUses(t *testing.T) {
 		if bytes.Contains(symbols, []byte(" "+unused+"\n")) {
 			t.Errorf("%s is in the binary: see the comment at showUsage", unused)
 		}
+	}
+}
+
+// TestProfiles has an operator serve profiles of itself.
+func TestProfiles(t *testing.T) {
+	plane := controlplane.Shared(t)
+	operatortest.ApplyDefinitions(t, operatortest.NewClient(t, plane.AdminConfig()))
+	address := fmt.Sprintf("127.0.0.1:%d", operatortest.FreePort(t))
+	operatortest.StartReplicas(t, plane.Kubeconfig("admin"), 1, "--pprof-bind-address", address)
+	answer, err := http.Get("http://" + address + "/debug/pprof/heap?debug=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	if err != nil || !bytes.HasPrefix(text, []byte("heap profile: ")) {
+		t.Errorf("no profile: %s %v\n%s", answer.Status, err, text)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -37,6 +38,8 @@ type options struct {
 	canary             string
 	metricsAddress     string
 	probeAddress       string
+	// pprofAddress is "0" or of the loopback interface.
+	pprofAddress string
 	leaderElect        bool
 	decisionLog        string
 	logLevel           int
@@ -78,6 +81,8 @@ func (o *options) bind(f *pflag.FlagSet) {
 		"service account of the release's namespace as which the operator finds out that agents are refused; it need not exist")
 	f.StringVar(&o.metricsAddress, "metrics-bind-address", "0", `address of the metrics endpoint, such as :8080; "0" switches it off`)
 	f.StringVar(&o.probeAddress, "health-probe-bind-address", "0", `address of /healthz and /readyz, such as :8081; "0" switches them off`)
+	f.StringVar(&o.pprofAddress, "pprof-bind-address", "0", "address of profiles in Go's format below /debug/pprof/, such as "+
+		`127.0.0.1:6060; it must be of the loopback interface: profiles are for whoever may enter the pod; "0" switches them off`)
 	f.BoolVar(&o.leaderElect, "leader-elect", false, "elect one of several replicas for background work; every replica decides in any case")
 	f.DurationVar(&o.giveBackAfter, "give-back-after", 10*time.Minute,
 		"how long a creation under an approval, which never appeared, is waited for before its use is given back")
@@ -121,8 +126,25 @@ func (o *options) complete() error {
 	if o.logLevel < 0 || o.logLevel > 5 {
 		return fmt.Errorf("--log-level must be between 0 and 5, not %d", o.logLevel)
 	}
+	if err := o.checkProfiling(); err != nil {
+		return err
+	}
 	if err := o.clients().Check(); err != nil {
 		return fmt.Errorf("reading --client-ca-file and --client-names: %w", err)
+	}
+	return nil
+}
+
+// checkProfiling wants profiles to be served to nobody but those who are in the same pod or on the same machine: they tell what
+// is in memory, and taking them costs.
+func (o *options) checkProfiling() error {
+	if o.pprofAddress == "0" {
+		return nil
+	}
+	address, err := netip.ParseAddrPort(o.pprofAddress)
+	if err != nil || !address.Addr().IsLoopback() {
+		return fmt.Errorf("--pprof-bind-address must be an IP address of the loopback interface and a port, such as 127.0.0.1:6060, not %q",
+			o.pprofAddress)
 	}
 	return nil
 }

@@ -111,8 +111,8 @@ const (
 	resting  = 10 * time.Second
 )
 
-// measureStart starts the operator and looks at it once it rests.
-func (s *scale) measureStart(ctx context.Context) (*footprint, error) {
+// measureStart starts the operator and looks at it once it rests. Its profile, if one is wanted, has the name.
+func (s *scale) measureStart(ctx context.Context, name string) (*footprint, error) {
 	before, err := s.bed.APIServerMetrics(ctx)
 	if err != nil {
 		return nil, err
@@ -149,8 +149,10 @@ func (s *scale) measureStart(ctx context.Context) (*footprint, error) {
 	if f.memory, err = r.Memory(); err != nil {
 		return nil, err
 	}
-	f.peak, err = r.PeakMemory()
-	return f, err
+	if f.peak, err = r.PeakMemory(); err != nil {
+		return nil, err
+	}
+	return f, r.Profile(ctx, name)
 }
 
 // waitComplete waits until a replica says that it has read all approvals.

@@ -26,6 +26,9 @@ func measureApprovals(ctx context.Context, run *measure.Run) error {
 	defer s.bed.Close()
 	var points []*approvalsPoint
 	for _, n := range approvalCounts {
+		if n[0] > run.Largest(approvalCounts[len(approvalCounts)-1][0]) {
+			break
+		}
 		p, err := s.measureApprovals(ctx, n[0], n[1])
 		if err != nil {
 			return fmt.Errorf("with %d approvals: %w", n[0], err)
@@ -51,7 +54,7 @@ func (s *scale) measureApprovals(ctx context.Context, ended, pending int) (*appr
 	}
 	p := &approvalsPoint{ended: ended, pending: pending}
 	var err error
-	p.footprint, err = s.measureStart(ctx)
+	p.footprint, err = s.measureStart(ctx, fmt.Sprintf("approvals-%d", ended))
 	return p, err
 }
 
@@ -61,6 +64,8 @@ func (s *scale) reportApprovals(run *measure.Run, points []*approvalsPoint) {
 		"ended and %d where they wait", s.endedSize, s.pendingSize)
 	var rows [][]string
 	for _, p := range points {
+		r.Claim(counted(p.writes, "actionapprovals") == "0", fmt.Sprintf("a restart with %d approvals writes none", p.ended), "%s writes",
+			counted(p.writes, "actionapprovals"))
 		rows = append(rows, []string{
 			fmt.Sprint(p.ended), fmt.Sprint(p.pending), measure.Duration(p.ready), measure.Duration(p.complete),
 			p.startCPU.Round(10 * time.Millisecond).String(),

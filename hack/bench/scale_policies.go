@@ -48,6 +48,9 @@ func measurePolicies(ctx context.Context, run *measure.Run) error {
 	defer s.bed.Close()
 	var points []*policiesPoint
 	for _, n := range policyCounts {
+		if n > run.Largest(policyCounts[len(policyCounts)-1]) {
+			break
+		}
 		p, err := s.measurePolicies(ctx, n)
 		if err != nil {
 			return fmt.Errorf("with %d policies: %w", n, err)
@@ -117,7 +120,7 @@ func (s *scale) measurePolicies(ctx context.Context, n int) (*policiesPoint, err
 	if err := first.Terminate(ctx); err != nil {
 		return nil, err
 	}
-	if p.footprint, err = s.measureStart(ctx); err != nil {
+	if p.footprint, err = s.measureStart(ctx, fmt.Sprintf("policies-%d", n)); err != nil {
 		return nil, err
 	}
 	return p, s.measureChanges(ctx, p)

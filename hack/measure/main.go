@@ -18,7 +18,7 @@ import (
 
 // settings are those of the command line.
 type settings struct {
-	noun, only, document string
+	noun, only, document, profiles string
 	// pace is more than zero.
 	pace float64
 }
@@ -29,10 +29,11 @@ func Main(noun string, all []Experiment) {
 	only := flag.String("only", "", "names of what is carried out, separated by commas; empty: all")
 	document := flag.String("document", "", "file between whose markers the figures are written; empty: none")
 	pace := flag.Float64("pace", 1, "how long phases under load take, in relation to a whole run; less than 1 is for trying out")
+	profiles := flag.String("profiles", "", "directory for profiles of the operator's memory at rest, where an experiment takes them; empty: none")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	err := carryOut(ctx, settings{noun: noun, only: *only, document: *document, pace: *pace}, all)
+	err := carryOut(ctx, settings{noun: noun, only: *only, document: *document, profiles: *profiles, pace: *pace}, all)
 	stop()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", noun, err)
@@ -49,7 +50,7 @@ func carryOut(ctx context.Context, s settings, all []Experiment) (err error) {
 	if s.pace <= 0 {
 		return fmt.Errorf("--pace must be more than zero, not %v", s.pace)
 	}
-	b := &Run{Screen: os.Stdout, pace: s.pace}
+	b := &Run{Screen: os.Stdout, Profiles: s.profiles, pace: s.pace}
 	defer func() { b.close(err == nil) }()
 	if err := b.prepare(ctx); err != nil {
 		return err

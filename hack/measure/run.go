@@ -30,6 +30,8 @@ type Run struct {
 	Root, Dir string
 	// Binary is the operator, built for this run.
 	Binary string
+	// Profiles is the directory for profiles of the operator's memory; empty: none are taken.
+	Profiles string
 	// Report is that of the experiment that is carried out.
 	Report  *Report
 	loadAvg string
@@ -103,3 +105,12 @@ func (b *Run) Phase(whole time.Duration) time.Duration {
 
 // Rounds is how often an experiment repeats itself at the pace of this run.
 func (b *Run) Rounds(whole int) int { return max(1, int(float64(whole)*b.pace+.5)) }
+
+// Largest is how large an experiment makes something at the pace of this run that is so large in a whole one: the points of a
+// curve beyond it are left out.
+func (b *Run) Largest(whole int) int {
+	if b.pace >= 1 {
+		return whole
+	}
+	return int(float64(whole) * b.pace)
+}

@@ -24,8 +24,10 @@ type Replica struct {
 	Webhook, probes, Metrics string
 	// Log is the file of its log, Decisions that of its decision log.
 	Log, Decisions string
-	command        *exec.Cmd
-	done           chan struct{}
+	// profiles says where its profiles come from and go to; nil: none are wanted.
+	profiles *profiles
+	command  *exec.Cmd
+	done     chan struct{}
 }
 
 // Launch starts a replica with the arguments of the chart's Deployment and what differs outside of a pod.
@@ -52,6 +54,10 @@ func (s *Testbed) Launch(binary string, env ...string) (*Replica, error) {
 		"--kubeconfig="+s.operatorKubeconfig, "--cert-dir="+filepath.Join(dir, "certificates"),
 		"--webhook-port="+port, "--health-probe-bind-address="+r.probes, "--metrics-bind-address="+r.Metrics,
 		"--decision-log="+r.Decisions)...)
+	if r.profiles, err = newProfiles(s.Run); err != nil {
+		return nil, err
+	}
+	r.command.Args = append(r.command.Args, r.profiles.args()...)
 	if s.direct {
 		r.command.Args = append(r.command.Args, "--webhook-url=https://"+r.Webhook)
 	}
