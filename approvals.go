@@ -6,25 +6,28 @@ import (
 	"sync/atomic"
 
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/controllers"
+	"github.com/countersign-dev/countersign/internal/archive"
 	"github.com/countersign-dev/countersign/webhooks"
 )
 
-// addApprovalCache makes the cache of approvals. It is one of its own, for which nothing waits: a hundred thousand of them
-// take many seconds to read, and what no approval is needed for is decided meanwhile.
-func (op *operator) addApprovalCache(ctx context.Context) error {
+// addArchive makes what holds approvals. Nothing waits for it: a hundred thousand of them take many seconds to read, and what
+// no approval is needed for is decided meanwhile.
+func (op *operator) addArchive() error {
 	config, http := op.mgr.GetConfig(), op.mgr.GetHTTPClient()
 	var err error
-	op.approvals, err = cache.New(config, cache.Options{
+	op.approvals, err = archive.New(config, archive.Options{
 		HTTPClient: http, Scheme: op.mgr.GetScheme(), Mapper: op.mgr.GetRESTMapper(),
-		ByObject: map[client.Object]cache.ByObject{&v1alpha1.ActionApproval{}: {Transform: new(controllers.Remnants).Transform}},
+		Indexes: map[string]func(*v1alpha1.ActionApproval) []string{
+			webhooks.RequesterField: webhooks.ByRequester, webhooks.TargetField: webhooks.ByTarget,
+			controllers.FollowsField: controllers.ByFollows,
+		},
 	})
 	if err != nil {
-		return fmt.Errorf("making a cache of approvals: %w", err)
+		return err
 	}
 	op.approvalClient, err = client.New(config, client.Options{
 		HTTPClient: http, Scheme: op.mgr.GetScheme(), Mapper: op.mgr.GetRESTMapper(), Cache: &client.CacheOptions{Reader: op.approvals},
@@ -32,15 +35,8 @@ func (op *operator) addApprovalCache(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("making a client of approvals: %w", err)
 	}
-	for name, index := range map[string]client.IndexerFunc{
-		webhooks.RequesterField: webhooks.ByRequester, webhooks.TargetField: webhooks.ByTarget, controllers.FollowsField: controllers.ByFollows,
-	} {
-		if err := op.approvals.IndexField(ctx, &v1alpha1.ActionApproval{}, name, index); err != nil {
-			return fmt.Errorf("indexing approvals by %s: %w", name, err)
-		}
-	}
-	if err := op.mgr.Add(everywhere(op.approvals.Start)); err != nil {
-		return fmt.Errorf("adding the cache of approvals: %w", err)
+	if err := op.mgr.Add(op.approvals); err != nil {
+		return fmt.Errorf("adding the archive of approvals: %w", err)
 	}
 	return nil
 }
@@ -54,31 +50,31 @@ func (f everywhere) Start(ctx context.Context) error { return f(ctx) }
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (everywhere) NeedLeaderElection() bool { return false }
 
-// approvalReader reads approvals from the cache or, until that holds all of them, from the API server, which selects by the
+// approvalReader reads approvals from the archive or, until that holds all of them, from the API server, which selects by the
 // same fields.
 func (op *operator) approvalReader() (client.Reader, error) {
-	r := &whicheverReader{cache: op.approvals, live: op.mgr.GetAPIReader()}
+	r := &whicheverReader{held: op.approvals, live: op.mgr.GetAPIReader()}
 	err := op.mgr.Add(everywhere(func(ctx context.Context) error {
-		if op.approvals.WaitForCacheSync(ctx) {
+		if op.approvals.WaitForSync(ctx) {
 			r.complete.Store(true)
 			ctrl.Log.WithName("approvals").Info("All approvals are in memory")
 		}
 		return nil
 	}))
 	if err != nil {
-		return nil, fmt.Errorf("adding what waits for the cache of approvals: %w", err)
+		return nil, fmt.Errorf("adding what waits for the archive of approvals: %w", err)
 	}
 	return r, nil
 }
 
 type whicheverReader struct {
-	cache, live client.Reader
-	complete    atomic.Bool
+	held, live client.Reader
+	complete   atomic.Bool
 }
 
 func (r *whicheverReader) now() client.Reader {
 	if r.complete.Load() {
-		return r.cache
+		return r.held
 	}
 	return r.live
 }
@@ -97,12 +93,12 @@ func (r *whicheverReader) List(ctx context.Context, list client.ObjectList, opti
 func (op *operator) addApprovalControllers() error {
 	for name, c := range map[string]interface{ SetupWithManager(ctrl.Manager) error }{
 		"approval": &controllers.ActionApprovalReconciler{
-			Client: op.approvalClient, Cache: op.approvals, Live: op.mgr.GetAPIReader(), Registry: op.registry, Clock: op.clock,
+			Client: op.approvalClient, Archive: op.approvals, Live: op.mgr.GetAPIReader(), Registry: op.registry, Clock: op.clock,
 		},
-		"settlement": &controllers.SettlementReconciler{Client: op.approvalClient, Cache: op.approvals, Settler: op.settler, Clock: op.clock},
+		"settlement": &controllers.SettlementReconciler{Client: op.approvalClient, Archive: op.approvals, Settler: op.settler, Clock: op.clock},
 		"activity":   &controllers.AgentActivityReconciler{Client: op.mgr.GetClient(), Clock: op.clock},
 		"retention": &controllers.RetentionReconciler{
-			Client: op.approvalClient, Cache: op.approvals, Clock: op.clock, Retention: op.approvalRetention,
+			Client: op.approvalClient, Archive: op.approvals, Clock: op.clock, Retention: op.approvalRetention,
 		},
 	} {
 		if err := c.SetupWithManager(op.mgr); err != nil {
@@ -110,18 +106,4 @@ func (op *operator) addApprovalControllers() error {
 		}
 	}
 	return nil
-}
-
-// revision tells the latest resourceVersion that the cache has seen of approvals: the API server sends it now and then
-// even where nothing changes.
-func (op *operator) revision() (func() string, error) {
-	informer, err := op.approvals.GetInformer(context.Background(), &v1alpha1.ActionApproval{}, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watching approvals: %w", err)
-	}
-	seen, ok := informer.(interface{ LastSyncResourceVersion() string })
-	if !ok {
-		return nil, fmt.Errorf("watching approvals: %T does not tell what it has seen", informer)
-	}
-	return seen.LastSyncResourceVersion, nil
 }

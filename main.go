@@ -20,7 +20,6 @@ import (
 	"k8s.io/klog/v2"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
@@ -31,6 +30,7 @@ import (
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/controllers"
 	"github.com/countersign-dev/countersign/internal/action"
+	"github.com/countersign-dev/countersign/internal/archive"
 	"github.com/countersign-dev/countersign/internal/canary"
 	"github.com/countersign-dev/countersign/internal/catalogue"
 	"github.com/countersign-dev/countersign/internal/certificate"
@@ -85,7 +85,7 @@ type operator struct {
 	// definitions says whether Countersign's own kinds can be trusted.
 	definitions *definitions.Watch
 	// approvals holds approvals, apart from the manager's cache, and approvalClient reads them there.
-	approvals      cache.Cache
+	approvals      *archive.Archive
 	approvalClient client.Client
 	// hashKey is nil until the key was read.
 	hashKey atomic.Pointer[action.Hasher]
@@ -125,7 +125,7 @@ func serve(ctx context.Context, o options, decisions io.Writer) error {
 	for _, add := range []func() error{
 		func() error { return op.addClock(ctx) },
 		op.addCertificates, op.addCanary, op.addLevel, op.addHeartbeat, op.addReplicas, op.addDefinitions,
-		func() error { return op.addApprovalCache(ctx) }, op.addControllers,
+		op.addArchive, op.addControllers,
 		func() error { return op.addWebhooks(out) }, op.addMetrics,
 	} {
 		if err := add(); err != nil {
@@ -234,16 +234,12 @@ func (op *operator) addControllers() error {
 }
 
 func (op *operator) addWebhooks(out io.Writer) error {
-	seen, err := op.revision()
-	if err != nil {
-		return err
-	}
 	cached, err := op.approvalReader()
 	if err != nil {
 		return err
 	}
 	approvals := &webhooks.Approvals{
-		Revision: seen, Settler: op.settler,
+		Revision: op.approvals.Revision, Settler: op.settler,
 		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: cached, Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
 	}

@@ -9,12 +9,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/archive"
 	"github.com/countersign-dev/countersign/internal/registry"
 )
 
@@ -25,8 +25,8 @@ type ActionApprovalReconciler struct {
 	Client client.Client
 	// Live reads from the API server what has ended: caches hold only a part of that.
 	Live client.Reader
-	// Cache holds the approvals.
-	Cache    cache.Cache
+	// Archive holds the approvals.
+	Archive  *archive.Archive
 	Registry *registry.Registry
 	Clock    clock.PassiveClock
 }
@@ -102,5 +102,5 @@ func (r *ActionApprovalReconciler) nextChange(a *v1alpha1.ActionApproval, now ti
 
 // SetupWithManager watches approvals.
 func (r *ActionApprovalReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return approvalController(mgr, r.Cache, "actionapproval", unlessClosed()).Complete(r)
+	return approvalController(mgr, "actionapproval", passing(r.Archive, unlessClosed)).Complete(r)
 }

@@ -11,24 +11,22 @@ import (
 	"k8s.io/client-go/util/workqueue"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 	"sigs.k8s.io/controller-runtime/pkg/source"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/archive"
 )
 
-// FollowsField is the field of an approval by which those that follow another one are found. A cache that serves
-// RetentionReconciler needs an index of that name.
+// FollowsField is the field of an approval by which those that follow another one are found. What serves RetentionReconciler
+// needs an index of that name.
 const FollowsField = "spec.follows"
 
 // ByFollows is the function of that index.
-func ByFollows(o client.Object) []string {
-	a, ok := o.(*v1alpha1.ActionApproval)
-	if !ok || a.Spec.Follows == "" {
+func ByFollows(a *v1alpha1.ActionApproval) []string {
+	if a.Spec.Follows == "" {
 		return nil
 	}
 	return []string{a.Spec.Follows}
@@ -39,9 +37,9 @@ func ByFollows(o client.Object) []string {
 // has not ended follows.
 type RetentionReconciler struct {
 	Client client.Client
-	// Cache holds the approvals.
-	Cache cache.Cache
-	Clock clock.PassiveClock
+	// Archive holds the approvals.
+	Archive *archive.Archive
+	Clock   clock.PassiveClock
 	// Retention is how long an approval is kept after its end.
 	Retention time.Duration
 }
@@ -128,7 +126,7 @@ func removeAsSeen(ctx context.Context, c client.Client, o client.Object) error {
 //
 // Those whose time comes later than the next sweep are not waited for one by one: there may be a hundred thousand.
 func (r *RetentionReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return approvalController(mgr, r.Cache, "retention", predicate.NewPredicateFuncs(r.soon)).
+	return approvalController(mgr, "retention", passing(r.Archive, r.soon)).
 		WatchesRawSource(source.Func(r.sweep)).Complete(r)
 }
 
@@ -136,11 +134,7 @@ func (r *RetentionReconciler) SetupWithManager(mgr ctrl.Manager) error {
 const sweepInterval = time.Hour
 
 // soon says whether something is to be done about an approval before the next sweep is over.
-func (r *RetentionReconciler) soon(o client.Object) bool {
-	a, ok := o.(*v1alpha1.ActionApproval)
-	if !ok {
-		return false
-	}
+func (r *RetentionReconciler) soon(a *v1alpha1.ActionApproval) bool {
 	since, ended := approval.Ended(a)
 	if !ended {
 		return false
@@ -152,15 +146,14 @@ func (r *RetentionReconciler) soon(o client.Object) bool {
 // sweep asks for the approvals whose time comes soon, again and again.
 func (r *RetentionReconciler) sweep(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
 	go wait.UntilWithContext(ctx, func(ctx context.Context) {
-		var all v1alpha1.ActionApprovalList
-		if err := r.Client.List(ctx, &all, client.UnsafeDisableDeepCopy); err != nil {
-			ctrl.LoggerFrom(ctx).Error(err, "Looking for approvals whose retention is over; that is tried again", "in", sweepInterval.String())
-			return
-		}
-		for i := range all.Items {
-			if a := &all.Items[i]; r.soon(a) {
+		err := r.Archive.Each(ctx, func(a *v1alpha1.ActionApproval) bool {
+			if r.soon(a) {
 				queue.Add(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(a)})
 			}
+			return ctx.Err() == nil
+		})
+		if err != nil {
+			ctrl.LoggerFrom(ctx).Error(err, "Looking for approvals whose retention is over; that is tried again", "in", sweepInterval.String())
 		}
 	}, sweepInterval)
 	return nil

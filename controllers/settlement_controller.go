@@ -7,13 +7,13 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 	"github.com/countersign-dev/countersign/internal/approval"
+	"github.com/countersign-dev/countersign/internal/archive"
 	"github.com/countersign-dev/countersign/internal/settlement"
 )
 
@@ -21,8 +21,8 @@ import (
 // ended.
 type SettlementReconciler struct {
 	Client client.Client
-	// Cache holds the approvals.
-	Cache   cache.Cache
+	// Archive holds the approvals.
+	Archive *archive.Archive
 	Settler *settlement.Settler
 	Clock   clock.PassiveClock
 }
@@ -56,6 +56,6 @@ func (r *SettlementReconciler) Reconcile(ctx context.Context, req reconcile.Requ
 
 // SetupWithManager watches approvals. Only the elected replica looks at all of them.
 func (r *SettlementReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	return approvalController(mgr, r.Cache, "settlement", untilEnded()).
+	return approvalController(mgr, "settlement", untilEnded(r.Archive)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: settlements, CacheSyncTimeout: approvalsTimeout}).Complete(r)
 }

@@ -57,11 +57,7 @@ const (
 
 // ByTarget is the function of the index of TargetField. Of those that have ended it finds the ones under which a deletion
 // was admitted, by the objects of these.
-func ByTarget(o client.Object) []string {
-	a, ok := o.(*v1alpha1.ActionApproval)
-	if !ok {
-		return nil
-	}
+func ByTarget(a *v1alpha1.ActionApproval) []string {
 	if _, ended := approval.Ended(a); ended {
 		return approval.Deleted(a)
 	}
@@ -73,11 +69,7 @@ func ByTarget(o client.Object) []string {
 
 // ByRequester is the function of the index of RequesterField. Those that have ended are left out where no later request
 // depends on them, or only by name: of these there may be very many.
-func ByRequester(o client.Object) []string {
-	a, ok := o.(*v1alpha1.ActionApproval)
-	if !ok {
-		return nil
-	}
+func ByRequester(a *v1alpha1.ActionApproval) []string {
 	if _, ended := approval.Ended(a); ended && !approval.Recalled(a) {
 		return nil
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
@@ -17,12 +19,22 @@ func differs(whole *v1alpha1.ActionApproval, now time.Time) string {
 	left := whole.DeepCopy()
 	Remnant(left)
 	if _, ended := Ended(whole); !ended {
+		if RecordOf(left) != nil {
+			return "a record is made of what has not ended"
+		}
 		return cmp.Diff(whole, left)
 	}
 	again := left.DeepCopy()
 	Remnant(again)
 	if d := cmp.Diff(left, again); d != "" {
 		return "a second time: " + d
+	}
+	record := RecordOf(whole.DeepCopy())
+	if record == nil {
+		return "there is no record"
+	}
+	if d := cmp.Diff(left, record.Approval(), cmpopts.IgnoreTypes(metav1.TypeMeta{})); d != "" {
+		return "by the record: " + d
 	}
 	for _, at := range []time.Time{now, now.Add(time.Hour), now.Add(4*time.Hour - 1), now.Add(100 * time.Hour)} {
 		if d := cmp.Diff(answers(whole, at), answers(left, at)); d != "" {
