@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 	_ "time/tzdata" // an image without a zone database must not lose the zones
 )
@@ -29,10 +30,34 @@ func LoadZone(name string) (*time.Location, error) {
 	if err := checkZoneName(name); err != nil {
 		return nil, err
 	}
+	return zones.load(name)
+}
+
+// maxZones bounds how many zones are shared. The database has fewer than 600.
+const maxZones = 1000
+
+// zones are those that were loaded: each takes 2 KB, and thousands of policies are in a few of them.
+var zones zoneCache
+
+type zoneCache struct {
+	mu    sync.Mutex
+	known map[string]*time.Location
+}
+
+func (c *zoneCache) load(name string) (*time.Location, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if zone := c.known[name]; zone != nil {
+		return zone, nil
+	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
 		return nil, errors.New("unknown time zone: " + writeZone)
 	}
+	if c.known == nil || len(c.known) >= maxZones {
+		c.known = map[string]*time.Location{}
+	}
+	c.known[name] = zone
 	return zone, nil
 }
 

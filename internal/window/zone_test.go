@@ -125,3 +125,20 @@ func checkSteady(t *testing.T, zone *time.Location, from, to time.Time) {
 		from = end
 	}
 }
+
+func TestZonesAreShared(t *testing.T) {
+	first, err := LoadZone("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := LoadZone("Europe/Berlin"); err != nil || second != first {
+		t.Errorf("a zone is loaded twice (%v)", err)
+	}
+	c := zoneCache{known: map[string]*time.Location{}}
+	for n := range maxZones {
+		c.known[strings.Repeat("x", n)] = time.UTC
+	}
+	if _, err := c.load("Europe/Berlin"); err != nil || len(c.known) > maxZones {
+		t.Errorf("%d zones are kept (%v)", len(c.known), err)
+	}
+}
