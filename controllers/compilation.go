@@ -55,8 +55,12 @@ func (c *Compilation) Start(ctx context.Context) error {
 		}
 	}
 	registration, err := informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { signal() },
-		UpdateFunc: func(any, any) { signal() },
+		AddFunc: func(any) { signal() },
+		UpdateFunc: func(before, after any) {
+			if !sameGeneration(before, after) {
+				signal()
+			}
+		},
 		DeleteFunc: func(any) { signal() },
 	})
 	if err != nil {
@@ -86,6 +90,14 @@ func (c *Compilation) Start(ctx context.Context) error {
 		case <-again:
 		}
 	}
+}
+
+// sameGeneration says that two states of a policy differ in what is not compiled: as a rule in its status, of which ten thousand
+// are written when an operator starts for the first time.
+func sameGeneration(before, after any) bool {
+	b, isPolicy := before.(*v1alpha1.AgentActionPolicy)
+	a, isToo := after.(*v1alpha1.AgentActionPolicy)
+	return isPolicy && isToo && a.UID == b.UID && a.Generation == b.Generation
 }
 
 // followConfiguration signals when the configuration changes that says whose policies were lost.
