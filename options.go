@@ -40,9 +40,9 @@ type options struct {
 	probeAddress       string
 	// pprofAddress is "0" or of the loopback interface.
 	pprofAddress string
-	leaderElect        bool
-	decisionLog        string
-	logLevel           int
+	leaderElect  bool
+	decisionLog  string
+	logLevel     int
 	// giveBackAfter and approvalRetention are more than zero.
 	giveBackAfter, approvalRetention time.Duration
 	// shutdownDelay is not negative.

@@ -107,8 +107,8 @@ func (s *scale) start(ctx context.Context) (*testbed.Replica, time.Duration, err
 
 // rest is how long the operator is left alone before it counts as being at rest.
 const (
-	settling = 20 * time.Second
-	resting  = 10 * time.Second
+	settling = 10 * time.Second
+	resting  = 5 * time.Second
 )
 
 // measureStart starts the operator and looks at it once it rests. Its profile, if one is wanted, has the name.
@@ -218,13 +218,21 @@ func (s *scale) reset(ctx context.Context) error {
 	return measure.Pause(ctx, 2*time.Second) // the API server may still call the webhooks
 }
 
-// reread has the API server begin anew with what is stored: following it object by object takes far longer.
-func (s *scale) reread(ctx context.Context, list client.ObjectList) error {
+// reread has the API server begin anew with what is stored: following it object by object takes far longer. It waits until the
+// API server has read all of a resource, as one that has run for a while: reading a hundred thousand objects takes it a minute.
+func (s *scale) reread(ctx context.Context, list client.ObjectList, resource string) error {
 	if err := s.bed.Plane.Component(controlplane.APIServer).Restart(ctx); err != nil {
 		return fmt.Errorf("restarting the API server: %w", err)
 	}
-	return measure.Wait(ctx, "the API server has all", 5*time.Minute, func(ctx context.Context) error {
-		return s.bed.Admin.List(ctx, list, client.Limit(1))
+	return measure.Wait(ctx, "the API server has all", 10*time.Minute, func(ctx context.Context) error {
+		if err := s.bed.Admin.List(ctx, list, client.Limit(1)); err != nil {
+			return err
+		}
+		m, err := s.bed.APIServerMetrics(ctx)
+		if err == nil && m.Sum("apiserver_watch_cache_initializations_total", fmt.Sprintf("resource=%q", resource)) == 0 {
+			err = errors.Join(errors.New("it is still reading"), measure.Pause(ctx, time.Second))
+		}
+		return err
 	})
 }
 

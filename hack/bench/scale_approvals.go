@@ -49,7 +49,7 @@ func (s *scale) measureApprovals(ctx context.Context, ended, pending int) (*appr
 	if err := s.fillApprovals(ctx, ended, pending); err != nil {
 		return nil, err
 	}
-	if err := s.reread(ctx, &v1alpha1.ActionApprovalList{}); err != nil {
+	if err := s.reread(ctx, &v1alpha1.ActionApprovalList{}, "actionapprovals"); err != nil {
 		return nil, err
 	}
 	p := &approvalsPoint{ended: ended, pending: pending}

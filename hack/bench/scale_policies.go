@@ -104,7 +104,7 @@ func (s *scale) measurePolicies(ctx context.Context, n int) (*policiesPoint, err
 	if err := s.fillPolicies(ctx, n); err != nil {
 		return nil, err
 	}
-	if err := s.reread(ctx, &v1alpha1.AgentActionPolicyList{}); err != nil {
+	if err := s.reread(ctx, &v1alpha1.AgentActionPolicyList{}, "agentactionpolicies"); err != nil {
 		return nil, err
 	}
 	p := &policiesPoint{policies: n}
@@ -126,23 +126,34 @@ func (s *scale) measurePolicies(ctx context.Context, n int) (*policiesPoint, err
 	return p, s.measureChanges(ctx, p)
 }
 
-// waitAll waits until all policies are in force.
+// waitAll waits until all policies are in force. It watches: reading ten thousand of them again and again would keep the API
+// server from what is measured.
 func (s *scale) waitAll(ctx context.Context, n int) error {
+	c, err := client.NewWithWatch(s.bed.Plane.AdminConfig(), client.Options{Scheme: s.bed.Admin.Scheme()})
+	if err != nil {
+		return fmt.Errorf("connecting: %w", err)
+	}
 	return measure.Wait(ctx, "all policies are in force", 20*time.Minute, func(ctx context.Context) error {
-		var list v1alpha1.AgentActionPolicyList
-		if err := s.bed.Admin.List(ctx, &list); err != nil {
+		stream, err := c.Watch(ctx, &v1alpha1.AgentActionPolicyList{})
+		if err != nil {
 			return err
 		}
-		are := 0
-		for i := range list.Items {
-			if inForce(&list.Items[i]) {
-				are++
+		defer stream.Stop()
+		are := map[string]bool{} // the stream begins with all that there are
+		for event := range stream.ResultChan() {
+			p, isPolicy := event.Object.(*v1alpha1.AgentActionPolicy)
+			if !isPolicy {
+				return fmt.Errorf("watching policies: %v", event.Object)
+			}
+			delete(are, p.Name)
+			if inForce(p) {
+				are[p.Name] = true
+			}
+			if len(are) == n {
+				return nil
 			}
 		}
-		if are < n {
-			return errors.Join(fmt.Errorf("%d of %d are", are, n), measure.Pause(ctx, time.Duration(n)*time.Millisecond/5))
-		}
-		return nil
+		return fmt.Errorf("the API server has ended the watch while %d of %d were", len(are), n)
 	})
 }
 
