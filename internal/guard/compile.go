@@ -2,6 +2,7 @@ package guard
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -45,8 +46,11 @@ type Guard struct {
 // program is one compiled expression.
 type program struct {
 	text string
+	// tree is the expression without its types: only who explains an error reads it, and they take as much memory as all else.
 	tree *ast.AST
 	plan interpreter.InterpretableV2
+	// names are the variables that it refers to, each once.
+	names []string
 }
 
 // Compile compiles the expressions of a guard that stands at a path. All that is wrong is returned at once; the guard is
@@ -88,13 +92,18 @@ func (g *Guard) reads(name string) bool {
 	return g.condition.reads(name) || g.message != nil && g.message.reads(name)
 }
 
-func (p *program) reads(name string) bool {
-	for _, reference := range p.tree.ReferenceMap() {
-		if reference.Name == name {
-			return true
+func (p *program) reads(name string) bool { return slices.Contains(p.names, name) }
+
+// namesIn are the names that a checked expression refers to.
+func namesIn(tree *ast.AST) []string {
+	var names []string
+	for _, reference := range tree.ReferenceMap() {
+		if reference.Name != "" && !slices.Contains(names, reference.Name) {
+			names = append(names, reference.Name)
 		}
 	}
-	return false
+	slices.Sort(names)
+	return slices.Clip(names)
 }
 
 // compile makes a program of an expression that must give a type.
@@ -118,7 +127,7 @@ func compile(expression string, want *cel.Type, most int) (program, error) {
 	if err != nil {
 		return program{}, err
 	}
-	return program{text: expression, tree: tree, plan: plan}, nil
+	return program{text: expression, tree: ast.NewAST(tree.Expr(), tree.SourceInfo()), plan: plan, names: namesIn(tree)}, nil
 }
 
 // check parses an expression and finds its types. What would take very long to check is refused first.
