@@ -144,7 +144,7 @@ fuzz: ## Run every fuzz target for FUZZTIME; make test runs their seeds, and mut
 
 .PHONY: bench
 bench: controlplane ## Measure what Countersign costs, all or the BENCH, and write docs/performance.md.
-	$(GO) run ./hack/bench $(if $(BENCH),--only $(BENCH)) $(if $(PACE),--pace $(PACE),--document docs/performance.md)
+	$(GO) run ./hack/bench $(if $(BENCH),--only $(BENCH)) $(if $(PROFILES),--profiles $(PROFILES)) $(if $(PACE),--pace $(PACE),--document docs/performance.md)
 
 .PHONY: drill
 drill: controlplane ## Break things under load, all or the DRILL, and write docs/reliability.md.

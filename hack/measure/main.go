@@ -29,7 +29,7 @@ func Main(noun string, all []Experiment) {
 	only := flag.String("only", "", "names of what is carried out, separated by commas; empty: all")
 	document := flag.String("document", "", "file between whose markers the figures are written; empty: none")
 	pace := flag.Float64("pace", 1, "how long phases under load take, in relation to a whole run; less than 1 is for trying out")
-	profiles := flag.String("profiles", "", "directory for profiles of the operator's memory at rest, where an experiment takes them; empty: none")
+	profiles := flag.String("profiles", "", "directory for profiles of the operator at rest, where an experiment takes them; empty: none")
 	flag.Parse()
 	ctrl.SetLogger(logr.Discard())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
