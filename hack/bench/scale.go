@@ -135,13 +135,13 @@ func (s *scale) measureStart(ctx context.Context, name string) (*footprint, erro
 		return nil, err
 	}
 	f.writes = writesOf(after.Since(before))
-	if f.startCPU, err = processorTime(ctx, r); err != nil {
+	if f.startCPU, err = r.ProcessorTime(); err != nil {
 		return nil, err
 	}
 	if err := measure.Pause(ctx, resting); err != nil {
 		return nil, err
 	}
-	end, err := processorTime(ctx, r)
+	end, err := r.ProcessorTime()
 	if err != nil {
 		return nil, err
 	}
@@ -164,11 +164,6 @@ func waitComplete(ctx context.Context, r *testbed.Replica) error {
 		}
 		return err
 	})
-}
-
-func processorTime(ctx context.Context, r *testbed.Replica) (time.Duration, error) {
-	m, err := r.ReadMetrics(ctx)
-	return time.Duration(m.Sum("process_cpu_seconds_total") * float64(time.Second)), err
 }
 
 // writesOf counts what was stored of Countersign's kinds and of webhook configurations.

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -152,6 +154,32 @@ func (r *Replica) memory(field string) (float64, error) {
 		return 0, fmt.Errorf("reading the memory of a replica: %w", err)
 	}
 	return float64(kib) / 1024, nil
+}
+
+// ticks is how many there are to a second in which Linux counts processor time, on all architectures.
+const ticks = 100
+
+// ProcessorTime is what it has used so far. Its own metrics say so as well, but gathering them is work: there are three for each
+// policy.
+func (r *Replica) ProcessorTime() (time.Duration, error) {
+	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", r.command.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading the processor time of a replica: %w", err)
+	}
+	fields := strings.Fields(string(content[bytes.LastIndexByte(content, ')')+1:]))
+	const user, system = 14 - 3, 15 - 3 // as proc_pid_stat(5) numbers them, from 1; the first two are cut off
+	var sum int64
+	for _, i := range []int{user, system} {
+		if i >= len(fields) {
+			return 0, errors.New("reading the processor time of a replica: it is not told")
+		}
+		n, err := strconv.ParseInt(fields[i], 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("reading the processor time of a replica: %w", err)
+		}
+		sum += n
+	}
+	return time.Duration(sum) * time.Second / ticks, nil
 }
 
 // Tail is the end of its log.
