@@ -40,7 +40,7 @@ GENERATED := 'api/*zz_generated*' config/crd $(CHART)/templates/crds docs/refere
 MODULES := . hack/tools/certmanager hack/tools/generate hack/tools/helmunittest hack/tools/lint hack/tools/prometheus \
 	hack/tools/promql
 # Packages with goroutines are tested with the race detector, where there is a C compiler for it.
-RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|internal/settlement|webhooks)(/|$$)
+RACE_PACKAGES := /(cmd|controllers|hack/controlplane|internal/archive|internal/catalogue|internal/certificate|internal/operatortest|internal/registry|internal/settlement|webhooks)(/|$$)
 RACE = $(if $(filter 1,$(shell $(GO) env CGO_ENABLED)),-race)
 
 ##@ Develop
