@@ -71,10 +71,10 @@ func (h *headroom) Start(ctx context.Context) error {
 // collectionPercent is how much the heap may grow before garbage is collected, in percent of what is held, after so many
 // reviews since the last look. Where it is not known what is held, that is 0.
 func collectionPercent(reviews int64, held uint64) int {
-	if reviews < reviewPace || held == 0 {
+	if reviews < reviewPace || held == 0 || held > reviewHeadroom {
 		return collectAt
 	}
-	return max(collectAt, int(100*reviewHeadroom/held))
+	return max(collectAt, 100*reviewHeadroom/int(held))
 }
 
 // held is what the last collection found to be in use, in bytes.
