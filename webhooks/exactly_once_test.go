@@ -2,6 +2,7 @@ package webhooks_test
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"slices"
@@ -95,10 +96,8 @@ func testKilledBeforeAnswer(t *testing.T) {
 	go func() { answer <- act() }()
 	waitUses(t, e, a, 1)
 	key := a.Status.Uses[0].Key
-	for i, o := range replicas.Operators {
-		if len(o.DecisionLines(t, `"outcome":"Allow"`)) > 0 {
-			allowed(t, replicas.Kill(i))
-		}
+	allowed(t, replicas.Kill(whoAllows(t, replicas)))
+	for i := range replicas.Operators {
 		replicas.Release(i)
 	}
 	if err := <-answer; err == nil {
@@ -113,6 +112,22 @@ func testKilledBeforeAnswer(t *testing.T) {
 	if u := a.Status.Uses; len(u) != 1 || u[0].Key != key {
 		t.Errorf("the uses are %+v", u)
 	}
+}
+
+// whoAllows waits for the line of a decision, which the replica writes after the use and before the answer.
+func whoAllows(t *testing.T, replicas *operatortest.Replicas) int {
+	t.Helper()
+	var i int
+	operatortest.Eventually(t, "a replica says that it allows the action", func(context.Context) error {
+		i = slices.IndexFunc(replicas.Operators, func(o *operatortest.Operator) bool {
+			return len(o.DecisionLines(t, `"outcome":"Allow"`)) > 0
+		})
+		if i < 0 {
+			return errors.New("none has")
+		}
+		return nil
+	})
+	return i
 }
 
 // testLeaderKilled kills the replica that finds out what became of uses. The others redeem as before, and one of them
