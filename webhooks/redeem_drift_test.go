@@ -39,6 +39,7 @@ func (d drift) run(t *testing.T, e *environment) {
 	act := func() error { return d.ask(t.Context(), s) }
 	approval := s.grant(t, act)
 	d.happens(t, s)
+	s.waitCached(t)
 	if d.void == "" {
 		redeem(t, act)
 		s.wantUses(t, approval, 1)

@@ -12,6 +12,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -59,6 +60,17 @@ func (s *story) waitRevision(t *testing.T, want string) {
 			return fmt.Errorf("it is at revision %q with the status %+v", got, s.web.Status)
 		}
 		return nil
+	})
+}
+
+// waitCached waits until the API server's cache shows web as it is stored now. From an older copy, which it reviews first,
+// the change may still be the one that was approved: TestStaleCaches is about that.
+func (s *story) waitCached(t *testing.T) {
+	t.Helper()
+	allowed(t, s.there(t.Context(), s.web))
+	atLeast := &client.GetOptions{Raw: &metav1.GetOptions{ResourceVersion: s.web.ResourceVersion}}
+	operatortest.Eventually(t, "the API server's cache has caught up", func(ctx context.Context) error {
+		return s.admin.Get(ctx, client.ObjectKeyFromObject(s.web), s.web.DeepCopy(), atLeast)
 	})
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -85,8 +86,11 @@ func testStored(t *testing.T, e *environment) {
 			a := grant(t, e, namespace, act)
 			allowed(t, act())
 			waitState(t, e, a, "Spent")
-			if u := a.Status.Uses; len(u) != 1 || u[0].Outcome != v1alpha1.UseStored || u[0].SettledAt == nil {
-				t.Errorf("the uses are %+v", u)
+			// Where a controller writes at the same time the API server reviews a copy first that is too old, and comes again:
+			// that is a use of its own, which comes back.
+			kept := slices.DeleteFunc(slices.Clone(a.Status.Uses), func(u v1alpha1.ApprovalUse) bool { return u.Outcome == v1alpha1.UseReturned })
+			if len(kept) != 1 || kept[0].Outcome != v1alpha1.UseStored || kept[0].SettledAt == nil {
+				t.Errorf("the uses are %+v", a.Status.Uses)
 			}
 		})
 	}
