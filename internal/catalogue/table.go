@@ -55,7 +55,7 @@ type entry struct {
 	HasStatus  bool   `json:"hasStatus,omitempty"`
 }
 
-// BuiltIn is what an API server of the version that this release is tested with serves by itself, and Countersign's own
+// BuiltIn is what an API server of the newest version that this release is tested with serves by itself, and Countersign's own
 // kinds: for what is judged without a cluster. Every call makes a table of its own.
 func BuiltIn() (Table, error) {
 	decoder := json.NewDecoder(bytes.NewReader(builtIn))
