@@ -166,7 +166,7 @@ func TestReview(t *testing.T) {
 	shown := func(name string, columns uint16, kubeconfig string, args ...string) {
 		t.Helper()
 		got := runOnScreen(t, columns, kubeconfig, []string{"NO_COLOR=1"}, append([]string{"review"}, args...)...)
-		golden(t, fmt.Sprintf("review/%s-%d", name, columns), steady(got.out))
+		reviewed(t, s, fmt.Sprintf("%s-%d", name, columns), steady(got.out))
 		for line := range strings.Lines(got.out) {
 			if n := len([]rune(strings.TrimRight(line, "\r\n"))); n > int(columns) && !strings.Contains(line, "kubectl ") {
 				t.Errorf("%s is wider than %d columns: %s", name, columns, line)
@@ -185,7 +185,7 @@ func TestReview(t *testing.T) {
 		"manifests-rollout": {"bots/rollout", "-o", "manifests"}, "manifests-janitor": {"bots/janitor", "-o", "manifests"},
 	} {
 		args = append([]string{"review"}, args...)
-		golden(t, "review/"+name, steady(transcript(run(t, rita, args...), args...)))
+		reviewed(t, s, name, steady(transcript(run(t, rita, args...), args...)))
 	}
 	t.Run("calls", func(t *testing.T) {
 		for name, args := range map[string][]string{
@@ -213,6 +213,21 @@ func TestReview(t *testing.T) {
 		}
 	})
 	t.Run("replace", func(t *testing.T) { s.replace(t, rita) })
+}
+
+// reviewed compares a review with its golden file. Some list what the cluster serves and binds by itself, so that their
+// files are those of the newest version.
+func reviewed(t *testing.T, s *shop, name, text string) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
+		switch name {
+		case "rollout-80", "rollout-120", "manifests-rollout", "json", "yaml", "details":
+			if lacking := operatortest.LackingKinds(t, s.plane.AdminConfig()); len(lacking) > 0 {
+				t.Skipf("Kubernetes %s does not serve what the review lists: %s", s.plane.Binaries().Kubernetes, strings.Join(lacking, ", "))
+			}
+		}
+		golden(t, "review/"+name, text)
+	})
 }
 
 // act has the agents do something, and leaves an approval and a request.
