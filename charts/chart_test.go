@@ -559,6 +559,13 @@ func wantUpgradesWithoutEffect(t *testing.T, a *connection) {
 		mustHelm(t, append([]string{"upgrade", release, chart, "--namespace", namespace, "--set", "replicas=2"}, args...)...)
 	}
 	rendered := manifest()
+	eventually(t, "the API server has written the status of the FlowSchema, which it does in its own time", func(ctx context.Context) error {
+		schema, err := a.FlowcontrolV1().FlowSchemas().Get(ctx, release, metav1.GetOptions{})
+		if err == nil && len(schema.Status.Conditions) == 0 {
+			err = errors.New("there is none yet")
+		}
+		return err
+	})
 	// Of two equal upgrades the second is compared by version: the first may change who manages which field.
 	for _, way := range [][]string{{"--server-side=true"}, {"--server-side=false"}, {"--server-side=true"}} {
 		before := snapshot(t, a, rendered, false)
