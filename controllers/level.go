@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	toolscache "k8s.io/client-go/tools/cache"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -156,7 +157,10 @@ func (w *LevelWatch) tell(ctx context.Context, before, after protection.Finding)
 
 func (w *LevelWatch) record(ctx context.Context, before, after protection.Finding) {
 	about := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-	if err := w.Cache.Get(ctx, client.ObjectKey{Name: PoliciesConfiguration}, about); err != nil {
+	switch err := w.Cache.Get(ctx, client.ObjectKey{Name: PoliciesConfiguration}, about); {
+	case apierrors.IsNotFound(err): // that may be why the level is lower, and is to be told all the more
+		about.Name = PoliciesConfiguration
+	case err != nil:
 		ctrl.LoggerFrom(ctx).Error(err, "Finding what an event about the level of protection is about")
 		return
 	}

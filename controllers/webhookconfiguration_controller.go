@@ -282,6 +282,10 @@ func (r *WebhookConfigurationReconciler) ownerReferences(ctx context.Context) ([
 		return nil, fmt.Errorf("reading ClusterRole %s, which owns the webhook configurations; "+
 			"without it none is written, because nothing would remove it: %w", r.OwnerClusterRole, err)
 	}
+	if owner.DeletionTimestamp != nil {
+		// The garbage collector may be taking the references away (--cascade=orphan): what had one again would go with the owner.
+		return nil, fmt.Errorf("reading ClusterRole %s, which owns the webhook configurations: it is being deleted", r.OwnerClusterRole)
+	}
 	return []metav1.OwnerReference{{
 		APIVersion: rbacv1.SchemeGroupVersion.String(), Kind: "ClusterRole", Name: owner.Name, UID: owner.UID,
 	}}, nil
