@@ -48,7 +48,10 @@ func (r *WebhookConfigurationReconciler) alarm(ctx context.Context, desired clie
 		what, found = "deleted", "no more "+string(last.GetUID())
 	case err != nil:
 		return fmt.Errorf("reading %s: %w", describe(desired), err)
-	case sameConfiguration(live, last), r.told[describe(desired)] == found:
+	case sameConfiguration(live, last):
+		return nil
+	}
+	if r.told[describe(desired)] == found {
 		return nil
 	}
 	r.told[describe(desired)] = found
