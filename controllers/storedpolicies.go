@@ -3,8 +3,6 @@ package controllers
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -155,14 +153,9 @@ func (s *storedPolicies) take(ctx context.Context, object *unstructured.Unstruct
 		s.read[cached.UID] = storedPolicy{generation: cached.Generation, unknown: []string{"spec"}}
 		return
 	}
-	known := storedPolicy{generation: p.Generation, unknown: withoutStatus(unknown)}
+	known := storedPolicy{generation: p.Generation, unknown: definitions.OutsideStatus(unknown)}
 	if p.Generation != cached.Generation {
 		known.policy = p
 	}
 	s.read[cached.UID] = known
-}
-
-// withoutStatus leaves out what other versions of Countersign tell, which nothing depends on.
-func withoutStatus(fields []string) []string {
-	return slices.DeleteFunc(fields, func(f string) bool { return strings.HasPrefix(f, "status.") })
 }

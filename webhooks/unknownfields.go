@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/json"
@@ -60,7 +58,7 @@ func unknownFields(ctx context.Context) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the policy as it is written: %w", err)
 	}
-	return slices.DeleteFunc(unknown, func(f string) bool { return strings.HasPrefix(f, "status.") }), nil
+	return definitions.OutsideStatus(unknown), nil
 }
 
 // sameUnknownFields says whether an update of a policy leaves the fields alone that this version does not have: there are

@@ -3,6 +3,7 @@ package definitions
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -95,4 +96,10 @@ func Decode(object map[string]any, into any) (unknown []string, err error) {
 		}
 	}
 	return unknown, nil
+}
+
+// OutsideStatus are the fields without those of the status: it tells what other versions of Countersign have found, which
+// nothing depends on. It uses the memory of the list.
+func OutsideStatus(fields []string) []string {
+	return slices.DeleteFunc(fields, func(f string) bool { return strings.HasPrefix(f, "status.") })
 }
