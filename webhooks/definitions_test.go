@@ -290,15 +290,10 @@ func waitEntry(t *testing.T, e *environment, name string, want bool) {
 func TestForgedApproval(t *testing.T) {
 	e := newEnvironment(t)
 	s := newStory(t, e, consentToAll)
-	scale := func(replicas int) func() error {
-		return func() error {
-			return patch(t.Context(), s.agent, s.web, types.MergePatchType, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
-		}
-	}
-	honest := s.grant(t, scale(3))
-	pending := s.asked(t, scale(4))
+	honest := s.grant(t, s.scaling(t, 3))
+	pending := s.asked(t, s.scaling(t, 4))
 	restore := e.change(t, approvalsDefinition, func(crd *apiextensionsv1.CustomResourceDefinition) { crd.Spec.Versions[0].Subresources = nil })
-	waitAnswer(t, "consent does not count", func(context.Context) error { return scale(3)() }, "DefinitionsChanged")
+	waitAnswer(t, "consent does not count", func(context.Context) error { return s.scaling(t, 3)() }, "DefinitionsChanged")
 	forged := `{"status":{"conditions":[
 {"type":"Decided","status":"True","reason":"Approved","message":"","lastTransitionTime":"2026-11-25T12:00:00Z"},
 {"type":"Approved","status":"True","reason":"Approved","message":"","lastTransitionTime":"2026-11-25T12:00:00Z"}]}}`
@@ -311,13 +306,13 @@ func TestForgedApproval(t *testing.T) {
 		}
 		return nil
 	})
-	refused(t, scale(4)(), "DefinitionsChanged")
-	refused(t, scale(3)(), "DefinitionsChanged")
+	refused(t, s.scaling(t, 4)(), "DefinitionsChanged")
+	refused(t, s.scaling(t, 3)(), "DefinitionsChanged")
 	// What needs no consent is decided as ever.
 	allowed(t, patch(t.Context(), s.agent, s.web, types.MergePatchType, `{"metadata":{}}`))
 
 	restore()
-	waitAnswer(t, "what was forged does not count", func(context.Context) error { return scale(4)() }, "ActionOutOfScope")
-	redeem(t, scale(3))
+	waitAnswer(t, "what was forged does not count", func(context.Context) error { return s.scaling(t, 4)() }, "ActionOutOfScope")
+	redeem(t, s.scaling(t, 3))
 	s.wantUses(t, honest, 1)
 }

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
@@ -97,6 +98,14 @@ func (s *story) kubectlReading(ctx context.Context, who *identity, input string,
 func (s *story) asked(t *testing.T, act func() error) *v1alpha1.ActionApproval {
 	t.Helper()
 	return asked(t, s.environment, s.requests, act)
+}
+
+// scaling is the agent's attempt at a number of replicas.
+func (s *story) scaling(t *testing.T, replicas int) func() error {
+	t.Helper()
+	return func() error {
+		return patch(t.Context(), s.agent, s.web, types.MergePatchType, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
+	}
 }
 
 // grant has an action refused and asked for, and consented to.

@@ -175,12 +175,7 @@ func testWritesOfALaterVersion(t *testing.T, e *environment, later *unstructured
 func TestApprovalsOfALaterVersion(t *testing.T) {
 	e := newEnvironment(t)
 	s := newStory(t, e, consentToAll)
-	scale := func(replicas int) func() error {
-		return func() error {
-			return patch(t.Context(), s.agent, s.web, types.MergePatchType, fmt.Sprintf(`{"spec":{"replicas":%d}}`, replicas))
-		}
-	}
-	granted, pending := s.grant(t, scale(3)), s.asked(t, scale(4))
+	granted, pending := s.grant(t, s.scaling(t, 3)), s.asked(t, s.scaling(t, 4))
 	restore := e.change(t, approvalsDefinition, func(crd *apiextensionsv1.CustomResourceDefinition) {
 		specOf(crd)["decision"].Properties["limits"].Properties["hosts"] = apiextensionsv1.JSONSchemaProps{Type: "string"}
 		specOf(crd)["later"] = apiextensionsv1.JSONSchemaProps{Type: "string"}
@@ -200,7 +195,7 @@ func TestApprovalsOfALaterVersion(t *testing.T) {
 		t.Errorf("a verdict is answered by %v", err)
 	}
 	for range 3 {
-		if err := refused(t, scale(3)(), "ActionOutOfScope", "ApprovalUnusable"); !strings.Contains(err.Error(), "does not know its field spec.later") {
+		if err := refused(t, s.scaling(t, 3)(), "ActionOutOfScope", "ApprovalUnusable"); !strings.Contains(err.Error(), "does not know its field spec.later") {
 			t.Errorf("the refusal is %v", err)
 		}
 	}
@@ -209,7 +204,7 @@ func TestApprovalsOfALaterVersion(t *testing.T) {
 	s.later(t, `{"spec":{"later":null}}`, granted, pending)
 	allowed(t, decide(t.Context(), s.person, pending, "Approve"))
 	waitState(t, e, pending, "Approved")
-	redeem(t, scale(3))
+	redeem(t, s.scaling(t, 3))
 	s.wantUses(t, granted, 1)
 }
 
