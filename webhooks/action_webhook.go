@@ -165,7 +165,8 @@ func (w *ActionWebhook) decideAnyway(ctx context.Context, v *verdict, decide fun
 	if unknown := (*historyError)(nil); !errors.As(err, &unknown) {
 		return err
 	}
-	ctrl.LoggerFrom(ctx).Info("An action is decided without what the agent did before", "agent", v.action.Actor.Username, "cause", err.Error())
+	ctrl.LoggerFrom(ctx).Info("An action is decided without what the agent did before",
+		"review", v.request.ID, "agent", v.action.Actor.Username, "cause", err.Error())
 	return decide(nil, w.Clock.Now())
 }
 

@@ -80,7 +80,8 @@ func (a *Activities) decideOnce(ctx context.Context, v *verdict, decide func(*ac
 	raced, err = a.note(ctx, known, at, d.Memory.Demand(now), now)
 	if err != nil && d.Memory.Note == policy.Useful {
 		// What is not noted loses its grace, and is no reason to refuse.
-		ctrl.LoggerFrom(ctx).Info("An action passes without being noted", "agent", at.Action.Actor.Username, "cause", err.Error())
+		ctrl.LoggerFrom(ctx).Info("An action passes without being noted",
+			"review", v.request.ID, "agent", at.Action.Actor.Username, "cause", err.Error())
 		return false, nil
 	}
 	return raced, err

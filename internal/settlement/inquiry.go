@@ -61,12 +61,12 @@ func (s *Settler) investigate(ctx context.Context, a *v1alpha1.ActionApproval, u
 	case err == nil:
 		return found, nil
 	case errors.Is(err, history.ErrLost):
-		log.Info("What became of a use will not be known", "key", use.Key)
+		log.Info("What became of a use will not be known", "approval", a.Name, "key", use.Key)
 		return finding{}, nil
 	case errors.Is(err, history.ErrBehind):
 		return finding{again: q.pause()}, nil
 	case apierrors.IsForbidden(err), apierrors.IsNotFound(err), apierrors.IsMethodNotSupported(err):
-		log.Info("What became of a use cannot be read", "key", use.Key, "cause", err.Error())
+		log.Info("What became of a use cannot be read", "approval", a.Name, "key", use.Key, "cause", err.Error())
 		return finding{again: blindLook}, nil
 	default:
 		return finding{}, err
