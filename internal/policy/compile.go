@@ -35,7 +35,7 @@ type Policy struct {
 	Warnings []string
 
 	subjects   []v1alpha1.Subject
-	governs    governs
+	governs    *governs
 	outOfScope v1alpha1.OutOfScope
 	timing     *timing
 	tasks      []*task
@@ -75,7 +75,7 @@ func CompileStored(p *v1alpha1.AgentActionPolicy, unknown []string, self Identit
 		policy: &Policy{
 			Name: p.Name, UID: string(p.UID), Generation: p.Generation, CreatedAt: p.CreationTimestamp.Time,
 			Enforcement: p.Spec.Enforcement, outOfScope: p.Spec.OutOfScope,
-			outOfScopeRequirements: p.Spec.OutOfScopeRequirements, spec: &p.Spec,
+			outOfScopeRequirements: p.Spec.OutOfScopeRequirements, spec: &p.Spec, governs: &governs{},
 		},
 		spec:    &p.Spec,
 		windows: map[v1alpha1.WindowName]*window.Schedule{},
@@ -87,7 +87,7 @@ func CompileStored(p *v1alpha1.AgentActionPolicy, unknown []string, self Identit
 	c.compileSubjects(self, spec.Child("subjects"))
 	c.compileGoverns(spec.Child("governs"))
 	if slices.ContainsFunc(unknown, func(f string) bool { return strings.HasPrefix(f, "spec.governs.") }) {
-		c.policy.governs = governs{} // as for other errors there
+		c.policy.governs = &governs{} // as for other errors there
 	}
 	c.compileWindows(spec)
 	c.policy.timing = c.compileTiming(spec)
@@ -175,12 +175,12 @@ func (c *compiler) compileGoverns(at *field.Path) {
 		return
 	}
 	before := len(c.policy.Errors)
-	c.policy.governs = governs{rules: g.ResourceRules, excluded: g.ExcludeResourceRules}
+	c.policy.governs = &governs{rules: g.ResourceRules, excluded: g.ExcludeResourceRules}
 	c.validateRules(g.ResourceRules, at.Child("resourceRules"))
 	c.validateRules(g.ExcludeResourceRules, at.Child("excludeResourceRules"))
 	c.policy.governs.namespaces = c.compileSelector(g.NamespaceSelector, at.Child("namespaceSelector"))
 	if len(c.policy.Errors) > before {
-		c.policy.governs = governs{} // what the policy is about is not known, so it is about everything
+		c.policy.governs = &governs{} // what the policy is about is not known, so it is about everything
 	}
 }
 

@@ -16,6 +16,7 @@ type shared[T any] struct{ parts sync.Map } // of key to weak.Pointer[T]
 
 var (
 	sharedSchedules shared[window.Schedule]
+	sharedGoverns   shared[governs]
 	sharedTimings   shared[timing]
 	sharedTasks     shared[task]
 )
@@ -44,6 +45,7 @@ func (c *compiler) share() {
 	if len(c.policy.Errors) > 0 {
 		return // what an invalid policy would say is never asked
 	}
+	c.policy.governs = sharedGoverns.one(keyOf(c.spec.Governs), c.policy.governs)
 	windows := keyOf(c.spec.TimeZone, c.spec.Windows)
 	c.policy.timing = sharedTimings.one(keyOf(windows, c.spec.ChangeWindows, c.spec.Freezes), c.policy.timing)
 	for i, t := range c.policy.tasks {

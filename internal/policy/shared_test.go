@@ -17,8 +17,11 @@ tasks:
 `
 	compiled := func(spec string) *Policy { return Compile(policyOf(t, "p", spec), Identity{}) }
 	a, b := compiled(one), compiled(one)
-	if a.timing != b.timing || a.tasks[0] != b.tasks[0] || a.windows["nights"] != b.windows["nights"] {
+	if a.timing != b.timing || a.governs != b.governs || a.tasks[0] != b.tasks[0] || a.windows["nights"] != b.windows["nights"] {
 		t.Error("policies that say the same hold it twice")
+	}
+	if c := compiled(one + "governs: {namespaceSelector: {matchLabels: {tier: prod}}}\n"); a.governs == c.governs || a.timing != c.timing {
+		t.Error("another selector: the windows are the same, what is governed is not")
 	}
 	for name, other := range map[string]string{
 		"zone":   strings.Replace(one, "Europe/Berlin", "UTC", 1),
