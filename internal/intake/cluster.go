@@ -117,7 +117,8 @@ func (c *Cluster) NamespaceLabels(ctx context.Context, a *action.Action) (map[st
 	namespace := &metav1.PartialObjectMetadata{}
 	namespace.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
 	key := client.ObjectKey{Name: a.Namespace}
-	if err := c.Cached.Get(ctx, key, namespace); err != nil {
+	// Its labels are only read here, and by what decides.
+	if err := c.Cached.Get(ctx, key, namespace, client.UnsafeDisableDeepCopy); err != nil {
 		if err := c.Live.Get(ctx, key, namespace); err != nil {
 			return nil, fmt.Errorf("reading namespace %s: %w", a.Namespace, err)
 		}
