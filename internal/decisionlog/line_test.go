@@ -61,8 +61,8 @@ func fill(t *testing.T, v reflect.Value, text string) {
 			fill(t, v.Index(i), text)
 		}
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(t, v.Field(i), text)
+		for _, field := range v.Fields() {
+			fill(t, field, text)
 		}
 	default:
 		t.Fatalf("the event has a field of type %s, which the test does not know", v.Type())

@@ -52,7 +52,8 @@ func (w *writer) time(name string, t time.Time) {
 		w.err = fmt.Errorf("writing %s: %w", name, err)
 		return
 	}
-	w.line = append(line, '"')
+	w.line = line
+	w.line = append(w.line, '"')
 }
 
 func (w *writer) object(name string, members func()) {
