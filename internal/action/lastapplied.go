@@ -66,7 +66,7 @@ func decodeLastApplied(annotation Value) (map[string]any, error) {
 	if len(text) > maxLastApplied {
 		return nil, errNotObject
 	}
-	return decodeObject([]byte(text), maxFieldDepth)
+	return decodeObject(text, maxFieldDepth)
 }
 
 // stringDataAsData does to a Secret what the API server does: stringData is data in plain text, and wins over it.

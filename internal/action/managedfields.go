@@ -248,7 +248,7 @@ func segmentOf(element string) (Segment, error) {
 	case "f":
 		return Segment{Field: text}, nil
 	case "k":
-		object, err := DecodeObject([]byte(text))
+		object, err := decodeObject(text, maxDepth)
 		if err != nil || len(object) == 0 {
 			return Segment{}, errFieldsV1
 		}

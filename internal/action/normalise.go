@@ -194,7 +194,7 @@ func decodeBy(read func(*decoder) (map[string]any, error), part string, raw []by
 	if len(raw) == 0 {
 		return nil, &DecodeError{Part: part, Err: errMissing}
 	}
-	object, err := read(&decoder{text: string(raw), left: maxDepth, empty: map[string]any{}})
+	object, err := read(&decoder{text: view(raw), left: maxDepth, empty: map[string]any{}, sharesSets: true})
 	if err != nil {
 		return nil, &DecodeError{Part: part, Err: err}
 	}

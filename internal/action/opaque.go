@@ -6,8 +6,10 @@ import (
 
 // DecodeReview decodes an AdmissionReview as DecodeObject does, but for the objects and options that its request carries:
 // they become json.RawMessage, which is a part of raw. That is JSON, in UTF-8, but may have a key twice.
+//
+// All texts of the result share memory with raw, which must not be changed afterwards.
 func DecodeReview(raw []byte) (map[string]any, error) {
-	d := decoder{text: string(raw), left: maxDepth, raw: raw}
+	d := decoder{text: view(raw), left: maxDepth, raw: raw}
 	return d.whole()
 }
 
@@ -58,7 +60,7 @@ func (d *decoder) skipParts(closing byte) error {
 	}
 	for more := true; more; {
 		if closing == '}' {
-			if _, err := d.key(); err != nil {
+			if err := d.skipKey(); err != nil {
 				return err
 			}
 		}
@@ -71,6 +73,16 @@ func (d *decoder) skipParts(closing byte) error {
 		}
 	}
 	return nil
+}
+
+func (d *decoder) skipKey() error {
+	if d.peek() != '"' {
+		return d.fail("no key")
+	}
+	if err := d.skipString(); err != nil {
+		return err
+	}
+	return d.colon()
 }
 
 func (d *decoder) skipString() error {

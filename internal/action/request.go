@@ -33,7 +33,8 @@ type Request struct {
 	Namespace, Name string
 	// Actor is who makes the request.
 	Actor Actor
-	// Object, OldObject and Options are raw JSON, or nil where the review has none.
+	// Object, OldObject and Options are raw JSON, or nil where the review has none. What is made of them shares their memory:
+	// they must not be changed.
 	Object, OldObject, Options []byte
 	// DryRun says that nothing will be stored. A TokenRequest ignores it.
 	DryRun bool

@@ -56,7 +56,7 @@ func (t *twins) decode(d *decoder) (map[string]any, error) {
 func (d *decoder) part(key string) (any, error) {
 	switch t := d.twins; {
 	case t == nil || !isLong(d.peek()):
-		return d.value()
+		return d.valueOf(key)
 	case !t.isRead:
 		return t.mark(d, key)
 	default:
@@ -70,7 +70,7 @@ func isLong(c byte) bool { return c == '{' || c == '[' || c == '"' }
 func (t *twins) mark(d *decoder, key string) (any, error) {
 	i, start := len(t.marks), d.at
 	t.marks = append(t.marks, mark{key: key, start: start})
-	value, err := d.value()
+	value, err := d.valueOf(key)
 	if d.at-start < minShared {
 		t.marks = t.marks[:i] // what is within it is shorter still
 		return value, err
@@ -94,7 +94,7 @@ func (t *twins) share(d *decoder, key string) (any, error) {
 	}
 	next, end := t.next, t.end
 	t.next, t.end = inside.start, inside.end
-	value, err := d.value()
+	value, err := d.valueOf(key)
 	t.next, t.end = next, end
 	return value, err
 }
