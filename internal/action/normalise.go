@@ -123,6 +123,7 @@ func (n *normaliser) create() (err error) {
 func (n *normaliser) update() (err error) {
 	a := n.action
 	t := &twins{}
+	defer t.release()
 	if a.Old, err = decodeBy(t.decode, "oldObject", n.OldObject); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package action
 import (
 	"reflect"
 	"strings"
+	"sync"
 )
 
 // twins has the second of two texts, an object as it was and as it will be, share what is the same in both. What stands at
@@ -34,6 +35,8 @@ const (
 	minShared = 16
 	// bytesPerMark is how much text of the usual objects has one mark, and firstMarks is for how many there is room at first.
 	bytesPerMark, firstMarks = 40, 1024
+	// minMarks is the least room that is made, so that it serves for the next object as well.
+	minMarks = 256
 	// maxSharedDepth bounds how often the same bytes are compared: once at each depth, up to the first that differ.
 	maxSharedDepth = 32
 	// maxMissed is how many members are passed over to find one. Members come in the same order.
@@ -43,13 +46,34 @@ const (
 // decode decodes the first text at the first call, and the second at the second.
 func (t *twins) decode(d *decoder) (map[string]any, error) {
 	if !t.isRead {
-		t.text, t.marks = d.text, make([]mark, 0, min(len(d.text)/bytesPerMark, firstMarks))
+		t.text, t.marks = d.text, newMarks(len(d.text)/bytesPerMark)
 	}
 	t.next, t.end = 0, len(t.marks)
 	d.twins = t
 	object, err := d.whole()
 	t.isRead = true
 	return object, err
+}
+
+// marksOfObject are slices of marks that served before, for usual objects: what is used again and again stays in the
+// processor's caches.
+var marksOfObject sync.Pool // of *[]mark
+
+// newMarks has room for so many marks, up to firstMarks.
+func newMarks(count int) []mark {
+	if used, ok := marksOfObject.Get().(*[]mark); ok {
+		return *used
+	}
+	return make([]mark, 0, max(minMarks, min(count, firstMarks)))
+}
+
+// release is called when both texts are read. The marks must hold nothing: what is read is kept by others, or by nobody.
+func (t *twins) release() {
+	clear(t.marks)
+	if marks := t.marks[:0]; cap(marks) <= firstMarks {
+		marksOfObject.Put(&marks)
+	}
+	t.marks = nil
 }
 
 // part reads the value of a member, or with an empty key of an element.
@@ -72,6 +96,7 @@ func (t *twins) mark(d *decoder, key string) (any, error) {
 	t.marks = append(t.marks, mark{key: key, start: start})
 	value, err := d.valueOf(key)
 	if d.at-start < minShared {
+		t.marks[i] = mark{}
 		t.marks = t.marks[:i] // what is within it is shorter still
 		return value, err
 	}

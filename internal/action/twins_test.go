@@ -156,3 +156,22 @@ func TestRun(t *testing.T) {
 		}
 	}
 }
+
+// TestMarksHoldNothing wants slices of marks that are used again to hold no part of the object for which they served.
+func TestMarksHoldNothing(t *testing.T) {
+	twins := &twins{}
+	text := `{"metadata":{"name":"web-1","labels":{"a":"b"},"annotations":{"long":"0123456789abcdef"}},"spec":[{"x":"1"},{"y":"0123456789abcdef"}]}`
+	if _, err := decodeBy(twins.decode, "object", []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	marks := twins.marks
+	if len(marks) == 0 {
+		t.Fatal("there are no marks")
+	}
+	twins.release()
+	for i, m := range marks[:cap(marks)] {
+		if m.key != "" || m.value != nil {
+			t.Errorf("mark %d holds %q: %v", i, m.key, m.value)
+		}
+	}
+}
