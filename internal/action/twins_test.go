@@ -160,7 +160,7 @@ func TestRun(t *testing.T) {
 // TestMarksHoldNothing wants slices of marks that are used again to hold no part of the object for which they served.
 func TestMarksHoldNothing(t *testing.T) {
 	twins := &twins{}
-	text := `{"metadata":{"name":"web-1","labels":{"a":"b"},"annotations":{"long":"0123456789abcdef"}},"spec":[{"x":"1"},{"y":"0123456789abcdef"}]}`
+	text := `{"metadata":{"name":"web-1","labels":{"a":"b"},"annotations":{"long":"0123456789abcdef"}},"spec":[{"x":"1"},{"y":"0123456789abcdef"}],"short":"1"}`
 	if _, err := decodeBy(twins.decode, "object", []byte(text)); err != nil {
 		t.Fatal(err)
 	}
