@@ -14,6 +14,7 @@ import (
 const (
 	nobody      = "nobody is asked"
 	doesNothing = "a webhook that does nothing"
+	usual       = "one that does nothing, made with controller-runtime"
 	countersign = "Countersign"
 )
 
@@ -49,8 +50,8 @@ const (
 	rounds   = 5
 )
 
-// measureLatency compares updates that nobody is asked about, those that a webhook which does nothing is asked about, and
-// those that Countersign decides.
+// measureLatency compares updates that nobody is asked about, those that webhooks which do nothing are asked about, and those
+// that Countersign decides.
 func measureLatency(ctx context.Context, b *measure.Run) error {
 	b.Report.Settingf("one replica, reached directly; %s of %s of each variant under each load, in turns",
 		plural(b.Rounds(rounds), "lap"), measure.Duration(b.Phase(turnTime)))
@@ -83,15 +84,16 @@ func (l *latency) measure(ctx context.Context, b *measure.Run, of setting) error
 	// What is measured takes minutes: say that it goes on.
 	fmt.Fprintf(b.Screen, "     %s policies, %s of which match, are enforced after %s\n", thousands(of.policies), thousands(of.match),
 		measure.Duration(time.Since(began)))
-	floor, err := startNoop(ctx, s, "floor")
+	floor, err := startNoop(ctx, s, map[string]string{noopName: "floor", usualName: "usual"})
 	if err != nil {
 		return err
 	}
 	defer floor.close()
 	t := &turns{variants: []variant{
-		{name: nobody, bed: s}, {name: doesNothing, bed: s, webhook: noopName}, {name: countersign, bed: s, webhook: enforceName},
+		{name: nobody, bed: s}, {name: doesNothing, bed: s, webhook: noopName}, {name: usual, bed: s, webhook: usualName},
+		{name: countersign, bed: s, webhook: enforceName},
 	}}
-	for i, account := range []string{"free", "floor", governed} {
+	for i, account := range []string{"free", "floor", "usual", governed} {
 		if t.variants[i].client, err = s.Agent(ctx, account); err != nil {
 			return err
 		}

@@ -24,8 +24,12 @@ func (l *latency) report(r *measure.Report) {
 		}
 	}
 	const rows = "policies (matching), object × clients"
-	l.table(r, "API server waits for an answer", []string{rows, "no-op", "Countersign", "ratio"}, func(t *turns, w workload) []string {
-		return []string{t.median(w, doesNothing, asked), t.median(w, countersign, asked), t.ratios(w, countersign, doesNothing, asked).String()}
+	waits := []string{rows, "no-op", "with a library", "Countersign", "to no-op", "to that with a library"}
+	l.table(r, "API server waits for an answer", waits, func(t *turns, w workload) []string {
+		return []string{
+			t.median(w, doesNothing, asked), t.median(w, usual, asked), t.median(w, countersign, asked),
+			t.ratios(w, countersign, doesNothing, asked).String(), t.ratios(w, countersign, usual, asked).String(),
+		}
 	})
 	head := []string{rows, "nobody", "no-op", "Countersign"}
 	for i, pick := range []func(*lap) time.Duration{p50, p99} {

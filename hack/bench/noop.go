@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	stdlog "log"
 	"net"
 	"net/http"
 	"os"
@@ -15,10 +15,13 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
 	"github.com/countersign-dev/countersign/hack/measure"
 	"github.com/countersign-dev/countersign/hack/testbed"
@@ -28,15 +31,32 @@ import (
 // noopCommand is the first argument with which this binary is the webhook that does nothing.
 const noopCommand = "noop-webhook"
 
-// noopName is that of its entry, by which the API server's metrics call it.
-const noopName = "noop.example.com"
+// Names of the entries of webhooks that do nothing, by which the API server's metrics call them.
+const (
+	noopName  = "noop.example.com"
+	usualName = "usual.example.com"
+)
 
-// serveNoop answers every review with yes: it reads the AdmissionReview into its Go type, objects left as they are, and
-// writes the answer. That is the least that any webhook in Go does. TLS and HTTP are set as Countersign's are. The first argument
+// floors are the webhooks that do nothing, by the names of their entries. The least that any webhook in Go does is to read the
+// AdmissionReview into its Go type, objects left as they are, and to write the answer. Most are made with a library that does
+// more.
+var floors = map[string]http.Handler{
+	noopName: http.HandlerFunc(admitAll),
+	usualName: &admission.Webhook{Handler: admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
+		return admission.Allowed("")
+	})},
+}
+
+// serveNoop answers every review with yes, at a path for each name. TLS and HTTP are set as Countersign's are. The first argument
 // is the address, the second the directory of the certificates.
 func serveNoop(args []string) error {
 	if len(args) != 2 {
 		return errors.New("the webhook that does nothing needs an address and a directory")
+	}
+	log.SetLogger(logr.Discard())
+	paths := http.NewServeMux()
+	for name, handler := range floors {
+		paths.Handle("/"+name, handler)
 	}
 	certs := certificate.Dir(args[1])
 	pair, err := tls.LoadX509KeyPair(filepath.Join(string(certs), certificate.CertFile), filepath.Join(string(certs), certificate.KeyFile))
@@ -48,9 +68,9 @@ func serveNoop(args []string) error {
 		return err
 	}
 	server := &http.Server{
-		Handler: http.HandlerFunc(admitAll), ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second,
+		Handler: paths, ReadHeaderTimeout: 3 * time.Second, ReadTimeout: 5 * time.Second,
 		WriteTimeout: 10 * time.Second, IdleTimeout: 100 * time.Second,
-		ErrorLog: log.New(io.Discard, "", 0), // of connections that only ask whether it listens
+		ErrorLog: stdlog.New(io.Discard, "", 0), // of connections that only ask whether it listens
 	}
 	return server.Serve(tls.NewListener(listener, &tls.Config{
 		MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"},
@@ -87,12 +107,15 @@ func (n *noop) close() {
 	<-n.done
 }
 
-// startNoop runs the webhook in a process of its own, as any webhook is, and has the API server ask it about the writes of
-// one account, on the terms on which it asks Countersign.
-func startNoop(ctx context.Context, s *testbed.Testbed, account string) (*noop, error) {
-	dir := filepath.Join(s.Run.Dir, "noop-"+account)
+// startNoop runs webhooks that do nothing in a process of their own, as any webhook is, and has the API server ask each about the
+// writes of one account, on the terms on which it asks Countersign. The accounts are by the names of the entries.
+func startNoop(ctx context.Context, s *testbed.Testbed, accounts map[string]string) (*noop, error) {
+	dir, err := os.MkdirTemp(s.Run.Dir, "noop-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory: %w", err)
+	}
 	certs := certificate.Dir(dir)
-	if err := errors.Join(os.MkdirAll(dir, 0o700), certs.Ensure("127.0.0.1")); err != nil {
+	if err := certs.Ensure("127.0.0.1"); err != nil {
 		return nil, fmt.Errorf("making certificates: %w", err)
 	}
 	authority, err := certs.CABundle()
@@ -122,8 +145,10 @@ func startNoop(ctx context.Context, s *testbed.Testbed, account string) (*noop, 
 		}
 		return c.Close()
 	})
-	if err == nil {
-		err = s.Create(ctx, noopConfiguration("https://"+address, authority, account))
+	for name, account := range accounts {
+		if err == nil {
+			err = s.Create(ctx, noopConfiguration(name, "https://"+address+"/"+name, authority, account))
+		}
 	}
 	if err != nil {
 		n.close()
@@ -131,15 +156,15 @@ func startNoop(ctx context.Context, s *testbed.Testbed, account string) (*noop, 
 	return n, err
 }
 
-func noopConfiguration(url string, authority []byte, account string) client.Object {
+func noopConfiguration(name, url string, authority []byte, account string) client.Object {
 	everything := admissionregistrationv1.Rule{
 		APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"},
 		Scope: new(admissionregistrationv1.AllScopes),
 	}
 	return &admissionregistrationv1.ValidatingWebhookConfiguration{
-		ObjectMeta: metav1.ObjectMeta{Name: "noop"},
+		ObjectMeta: metav1.ObjectMeta{Name: account},
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
-			Name:         noopName,
+			Name:         name,
 			ClientConfig: admissionregistrationv1.WebhookClientConfig{URL: &url, CABundle: authority},
 			Rules: []admissionregistrationv1.RuleWithOperations{{
 				Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll}, Rule: everything,
