@@ -58,21 +58,10 @@ func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
 	if neverGoverned(in.Action) {
 		return d
 	}
-	d.Policies = make([]*Policy, 0, len(policies))
-	for _, p := range policies {
-		if p.governs.matches(in) {
-			d.Policies = append(d.Policies, p)
-		}
-	}
-	if len(d.Policies) == 0 {
+	if d.Policies = about(in, policies); len(d.Policies) == 0 {
 		return d
 	}
-	var all option
-	d.Windows = make([]v1alpha1.WindowState, len(d.Policies))
-	for i, p := range d.Policies {
-		d.Windows[i] = all.restrict(p, in)
-	}
-	d.Obstacles, d.Waived = all.obstacles, all.waived
+	d.restrict(in)
 	nearest := d.chooseTask(in)
 	d.inspect(in)
 	d.Outcome = outcomeOf(d.Obstacles)
@@ -80,6 +69,22 @@ func (s *Set) decide(in Input, governed bool, policies []*Policy) Decision {
 		d.Remedy = remedy(in, &d, nearest)
 	}
 	return d
+}
+
+// about are the policies that govern an action. Policies that share what they govern are asked once.
+func about(in Input, policies []*Policy) []*Policy {
+	matching := make([]*Policy, 0, len(policies))
+	var asked *governs
+	matches := false
+	for _, p := range policies {
+		if p.governs != asked {
+			asked, matches = p.governs, p.governs.matches(in)
+		}
+		if matches {
+			matching = append(matching, p)
+		}
+	}
+	return matching
 }
 
 // matches says whether the policy is about the action. A policy that selects namespaces is about cluster-scoped
@@ -118,6 +123,23 @@ type option struct {
 	waived    []Waiver
 }
 
+// restrict finds the restrictions of all policies. Those that share windows which are open are asked once.
+func (d *Decision) restrict(in Input) {
+	var all option
+	var open *timing
+	d.Windows = make([]v1alpha1.WindowState, len(d.Policies))
+	for i, p := range d.Policies {
+		if p.timing == open && p.broken == "" {
+			d.Windows[i] = v1alpha1.WindowOpen
+			continue
+		}
+		if d.Windows[i] = all.restrict(p, in); d.Windows[i] == v1alpha1.WindowOpen {
+			open = p.timing
+		}
+	}
+	d.Obstacles, d.Waived = all.obstacles, all.waived
+}
+
 // restrict adds what holds for everything that a policy governs, and says what WindowAt does.
 func (o *option) restrict(p *Policy, in Input) v1alpha1.WindowState {
 	state := v1alpha1.WindowOpen
@@ -145,11 +167,18 @@ func (o *option) restrict(p *Policy, in Input) v1alpha1.WindowState {
 func (d *Decision) chooseTask(in Input) *miss {
 	var best option
 	var nearest *miss
+	var missed *task // the last that does not cover the action, which policies may share
 	q := ask(in)
 	for _, p := range d.Policies {
+		if best.free() {
+			break // no task of a later name is better
+		}
 		for _, t := range p.tasks {
+			if t == missed {
+				continue
+			}
 			if m := t.scope.covers(q); m != nil {
-				m.policy, m.task = p, t
+				m.policy, m.task, missed = p, t, t
 				nearest = nearer(nearest, m)
 				continue
 			}
@@ -169,6 +198,9 @@ func (d *Decision) chooseTask(in Input) *miss {
 	d.Obstacles, d.Waived = append(d.Obstacles, best.obstacles...), append(d.Waived, best.waived...)
 	return &miss{policy: best.policy, task: best.task}
 }
+
+// free says whether a task covers the action, and nothing that comes with it is in the way.
+func (o *option) free() bool { return o.task != nil && len(o.obstacles) == 0 }
 
 // compareOptions orders by refusals, then asks, then names.
 func compareOptions(a, b option) int {
