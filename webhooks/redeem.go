@@ -3,7 +3,6 @@ package webhooks
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -28,7 +27,7 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 		return false, fmt.Errorf("waiting for others who use approval %s: %w", nameOf(candidate), err)
 	}
 	defer done()
-	decided := false
+	decided, overtaken := false, 0
 	err = wait.ExponentialBackoffWithContext(ctx, betweenReplicas, func(ctx context.Context) (bool, error) {
 		live, unknown, err := a.read(ctx, client.ObjectKeyFromObject(candidate))
 		switch {
@@ -42,14 +41,27 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 		}
 		decided, err = a.judge(ctx, p, live)
 		if apierrors.IsConflict(err) {
+			overtaken++
 			return false, nil
 		}
 		return true, err
 	})
-	if wait.Interrupted(err) {
-		return false, errors.New("redeeming an approval: too many others use it at once, repeat the request")
+	switch {
+	case !wait.Interrupted(err):
+		return decided, err
+	case overtaken > 0:
+		return false, fmt.Errorf("redeeming approval %s: others came first %s until the time was up, repeat the command", nameOf(candidate), times(overtaken))
+	default:
+		return false, fmt.Errorf("redeeming approval %s: the API server did not answer in time, repeat the command", nameOf(candidate))
 	}
-	return decided, err
+}
+
+// times says how often.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
 }
 
 // betweenReplicas is how a use is tried again that another replica came before: until the decision must be made.

@@ -36,6 +36,7 @@ func TestSettlement(t *testing.T) {
 		"the object is deleted":                        testDeletedUnder,
 		"the caller does not wait":                     testImpatient,
 		"a write that lands late is no second use":     testLate,
+		"the API server reads nothing meanwhile":       testSilent,
 		"a change of a kind without generation lands":  testWithoutGeneration,
 		"a creation that comes back leaves its budget": testBudgetOfCreation,
 		"an update that comes back does, too":          testBudgetOfUpdate,
@@ -330,6 +331,20 @@ func testLate(t *testing.T, e *environment) {
 	if len(list.Items) != 2 { // web and the late one
 		t.Errorf("there are %d Deployments", len(list.Items))
 	}
+}
+
+// testSilent stops the storage before an approval can be read: the agent is told so, and that it may try again.
+func testSilent(t *testing.T, e *environment) {
+	namespace, agent, _ := governed(t, e, asks)
+	create := func() error { return agent.Create(t.Context(), deployment(namespace, "silent")) }
+	a := grant(t, e, namespace, create)
+	storage := e.plane.Component(controlplane.Etcd)
+	allowed(t, storage.Pause())
+	err := create()
+	allowed(t, storage.Resume())
+	checkRefusal(t, err, "redeeming approval "+namespace+"/"+a.Name+": the API server did not answer in time, repeat the command")
+	operatortest.Eventually(t, "it passes once the approval can be read", func(context.Context) error { return create() })
+	waitState(t, e, a, "Spent")
 }
 
 // waitUses waits until an approval has a number of uses.
