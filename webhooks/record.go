@@ -23,8 +23,14 @@ func NewRecorder(out io.Writer, source string) *Recorder {
 	return &Recorder{out: out, source: source}
 }
 
-// lines are buffers to write lines in: with many policies, one is larger than all else that a decision needs.
-var lines sync.Pool // of *[]byte
+// notes are what lines are written with and in: with many policies, larger than all else that a decision needs.
+var notes sync.Pool // of *note
+
+// note is what a line is written with.
+type note struct {
+	line     []byte
+	policies []decisionlog.Policy
+}
 
 // maxChanges bounds how many changes one line holds.
 const maxChanges = 64
@@ -34,23 +40,32 @@ func (r *Recorder) Record(v *verdict) error {
 	if !v.decision.Governed && len(v.decision.Shadows) == 0 && len(v.decision.Obstacles) == 0 {
 		return nil
 	}
-	buffer, ok := lines.Get().(*[]byte)
+	n, ok := notes.Get().(*note)
 	if !ok {
-		buffer = new([]byte)
+		n = &note{}
 	}
-	defer lines.Put(buffer)
+	defer n.release()
 	event := r.event(v)
-	line, err := event.AppendLine((*buffer)[:0])
+	n.policies = appendPolicies(n.policies, &v.decision)
+	event.Data.Policies = n.policies
+	line, err := event.AppendLine(n.line)
 	if err != nil {
 		return fmt.Errorf("encoding decision: %w", err)
 	}
-	*buffer = line
+	n.line = line
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.out.Write(line); err != nil {
+	if _, err := r.out.Write(n.line); err != nil {
 		return fmt.Errorf("writing decision: %w", err)
 	}
 	return nil
+}
+
+// release lets another line be written with the note, which keeps nothing of this one.
+func (n *note) release() {
+	clear(n.policies)
+	n.policies, n.line = n.policies[:0], n.line[:0]
+	notes.Put(n)
 }
 
 func (r *Recorder) event(v *verdict) decisionlog.Event {
@@ -61,6 +76,17 @@ func (r *Recorder) event(v *verdict) decisionlog.Event {
 	}
 }
 
+// appendPolicies appends the states of the policies that govern an action.
+func appendPolicies(states []decisionlog.Policy, d *policy.Decision) []decisionlog.Policy {
+	for i, p := range d.Policies {
+		states = append(states, decisionlog.Policy{
+			Name: p.Name, UID: p.UID, Generation: p.Generation, Hash: p.Hash, Window: string(d.Windows[i]),
+		})
+	}
+	return states
+}
+
+// recordOf is the record of a decision, but for its policies.
 func recordOf(v *verdict) decisionlog.Record {
 	d := &v.decision
 	record := decisionlog.Record{
@@ -69,12 +95,6 @@ func recordOf(v *verdict) decisionlog.Record {
 	}
 	for i := range d.Waived {
 		record.Waived = append(record.Waived, decisionlog.Waiver(d.Waived[i]))
-	}
-	record.Policies = make([]decisionlog.Policy, len(d.Policies))
-	for i, p := range d.Policies {
-		record.Policies[i] = decisionlog.Policy{
-			Name: p.Name, UID: p.UID, Generation: p.Generation, Hash: p.Hash, Window: string(d.Windows[i]),
-		}
 	}
 	if wait := d.Remedy.Wait; !wait.IsZero() {
 		record.OpensAt = &wait

@@ -104,7 +104,8 @@ func grace(d *policy.Decision) string {
 // policyHashes names the policies that govern the action, each with the hash of what it held: name@hash. It names as many
 // as an annotation holds.
 func policyHashes(d *policy.Decision) string {
-	var names []byte
+	const usual = 64 // bytes of a name and a hash
+	names := make([]byte, 0, min(len(d.Policies)*usual, maxAnnotation+usual))
 	for i, p := range d.Policies {
 		if len(names) > maxAnnotation {
 			break

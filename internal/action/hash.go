@@ -15,6 +15,9 @@ import (
 // approvals hold hashes: a release that bumps the version must also compute the old ones until these have expired.
 const hashVersion = "v1"
 
+// usualDocument is the length within which most of what is hashed keeps, in bytes: the changes of an update.
+const usualDocument = 1024
+
 // Hasher computes the hash of actions under a key of the installation.
 type Hasher struct {
 	// KeyID names the key, in letters and digits. It becomes part of a hash into which secret values entered.
@@ -37,7 +40,7 @@ func (h Hasher) Hash(a *Action) string {
 
 // document returns what is hashed, and whether secret values entered.
 func (h Hasher) document(a *Action) (text []byte, secrets bool) {
-	d := document{action: a, writer: writer{mask: true}}
+	d := document{action: a, writer: writer{mask: true, buf: make([]byte, 0, usualDocument)}}
 	seal := sealer{key: h.Key}
 	d.writer.secret = func(w *writer, v any) {
 		secrets = true
