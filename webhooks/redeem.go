@@ -50,7 +50,8 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 	case !wait.Interrupted(err):
 		return decided, err
 	case overtaken > 0:
-		return false, fmt.Errorf("redeeming approval %s: others came first %s until the time was up, repeat the command", nameOf(candidate), times(overtaken))
+		return false, fmt.Errorf("redeeming approval %s: others came first %s until the time was up, repeat the command",
+			nameOf(candidate), times(overtaken))
 	default:
 		return false, fmt.Errorf("redeeming approval %s: the API server did not answer in time, repeat the command", nameOf(candidate))
 	}
