@@ -309,9 +309,13 @@ func (op *operator) addMetrics() error {
 	if err := webhooks.RegisterMetrics(op.certs); err != nil {
 		return err
 	}
-	for _, c := range []prometheus.Collector{op.canary, op.level, op.contact, op.definitions} {
+	census, err := archive.NewCensus(op.approvals, op.clock)
+	if err != nil {
+		return err
+	}
+	for _, c := range []prometheus.Collector{op.canary, op.level, op.contact, op.definitions, census} {
 		if err := metrics.Registry.Register(c); err != nil {
-			return fmt.Errorf("registering metrics of enforcement: %w", err)
+			return fmt.Errorf("registering metrics of enforcement and approvals: %w", err)
 		}
 	}
 	return controllers.RegisterMetrics(op.registry, op.clock)

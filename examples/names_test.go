@@ -23,7 +23,7 @@ func TestPublishedNames(t *testing.T) {
 	}{
 		"metrics": {
 			published: find(t, `"(countersign_[a-z_]+)"`, sources(t, "..", "../webhooks", "../controllers",
-				"../internal/canary", "../internal/definitions", "../internal/heartbeat")...),
+				"../internal/archive", "../internal/canary", "../internal/definitions", "../internal/heartbeat")...),
 			documented: find(t, "(?m)^\\| `(countersign_[a-z_]+)` \\|", "../docs/operations.md"),
 		},
 		"reasons": {

@@ -75,6 +75,9 @@ func (r *Record) Approval() *v1alpha1.ActionApproval {
 	return a
 }
 
+// State is the state in which the approval has ended, as its status records it: one that this version does not know, too.
+func (r *Record) State() State { return State(r.end.Value().reason) }
+
 // GetObjectMeta implements metav1.ObjectMetaAccessor, by which caches learn name and version.
 func (r *Record) GetObjectMeta() metav1.Object {
 	o := r.meta()

@@ -51,6 +51,9 @@ func TestRecordHoldsWhatIsLeft(t *testing.T) {
 			if o := record.GetObjectMeta(); o.GetName() != a.Name || o.GetNamespace() != a.Namespace || o.GetResourceVersion() != a.ResourceVersion {
 				t.Errorf("a cache takes it for %s/%s at %s", o.GetNamespace(), o.GetName(), o.GetResourceVersion())
 			}
+			if record.State() != Evaluate(a, noon) {
+				t.Errorf("it has ended as %s, want %s", record.State(), Evaluate(a, noon))
+			}
 			if diff := cmp.Diff(record.Approval(), RecordOf(record.Approval()).Approval()); diff != "" {
 				t.Errorf("a record of what a record holds differs:\n%s", diff)
 			}

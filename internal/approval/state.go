@@ -32,6 +32,11 @@ const (
 	NoLongerNeeded State = v1alpha1.ReasonNoLongerNeeded
 )
 
+// AllStates are all the states that there are, in the order of a life.
+func AllStates() []State {
+	return []State{Pending, Approved, Denied, Expired, Revoked, Void, Spent, NoLongerNeeded}
+}
+
 // Terminal says that the state never changes again.
 func (s State) Terminal() bool {
 	return s != Pending && s != Approved

@@ -1,6 +1,8 @@
 package approval
 
 import (
+	"os"
+	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +13,25 @@ import (
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
+
+// TestAllStates holds the list against the constants.
+func TestAllStates(t *testing.T) {
+	text, err := os.ReadFile("state.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	declared := []string{}
+	for _, found := range regexp.MustCompile(`(\w+) +State = v1alpha1`).FindAllStringSubmatch(string(text), -1) {
+		declared = append(declared, found[1])
+	}
+	listed := []string{}
+	for _, s := range AllStates() {
+		listed = append(listed, string(s))
+	}
+	if diff := cmp.Diff(declared, listed); diff != "" {
+		t.Errorf("(-declared +listed):\n%s", diff)
+	}
+}
 
 func TestExpiryIsExact(t *testing.T) {
 	for name, tc := range map[string]struct {
