@@ -1,6 +1,8 @@
 package main_test
 
 import (
+	"bytes"
+	"os/exec"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,5 +43,21 @@ func TestMisuse(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestBinaryKeepsWhatItUses wants the linker to drop methods that nobody calls: see the comment at output.
+func TestBinaryKeepsWhatItUses(t *testing.T) {
+	symbols, err := exec.CommandContext(t.Context(), "go", "tool", "nm", plugin(t)).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(symbols, []byte("k8s.io/api/core/v1.(*Pod).DeepCopyObject")) {
+		t.Fatal("these are not the symbols of the plugin")
+	}
+	for _, unused := range []string{"text/template.(*state).evalField", "k8s.io/api/core/v1.Pod.SwaggerDoc"} {
+		if bytes.Contains(symbols, []byte(" "+unused+"\n")) {
+			t.Errorf("%s is in the binary: something executes templates, or finds methods by their names", unused)
+		}
 	}
 }

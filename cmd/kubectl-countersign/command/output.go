@@ -17,20 +17,26 @@ const (
 	outputWide  = "wide"
 )
 
-// output is the flag -o.
+// output is the flag -o. It has the forms of kubectl but for templates of Go: whatever executes one may call any method by its
+// name, so that a program which can keeps all methods of all types that it has, a third of the binary.
 type output struct {
 	form      string
+	forms     []string // for people: what form may be
 	noHeaders bool
-	flags     *genericclioptions.PrintFlags
+	jsonYAML  *genericclioptions.JSONYamlPrintFlags
+	names     *genericclioptions.NamePrintFlags
+	jsonPath  *genericclioptions.JSONPathPrintFlags
 }
 
 // addOutput adds -o with the forms of kubectl, and with tables where the command has one.
 func addOutput(c *cobra.Command, tables ...string) *output {
-	o := &output{flags: genericclioptions.NewPrintFlags("")}
-	o.flags.OutputFormat = &o.form
-	forms := slices.Concat(tables, []string{"json", "yaml", "name", "jsonpath=...", "go-template=..."})
-	c.Flags().StringVarP(&o.form, "output", "o", "", "Form of the output: "+strings.Join(forms, "|"))
-	o.flags.JSONYamlPrintFlags.AddFlags(c)
+	o := &output{
+		jsonYAML: genericclioptions.NewJSONYamlPrintFlags(), names: genericclioptions.NewNamePrintFlags(""),
+		jsonPath: genericclioptions.NewJSONPathPrintFlags("", true),
+	}
+	o.forms = slices.Concat(tables, []string{"json", "yaml", "name", "jsonpath=..."})
+	c.Flags().StringVarP(&o.form, "output", "o", "", "Form of the output: "+strings.Join(o.forms, "|"))
+	o.jsonYAML.AddFlags(c)
 	completeFlag(c, "output", oneOf(slices.Concat(tables, []string{"json", "yaml", "name"})...))
 	return o
 }
@@ -46,11 +52,20 @@ func (o *output) printer() (printers.ResourcePrinter, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := o.flags.WithTypeSetter(scheme).ToPrinter()
-	if err != nil {
-		return nil, usageError{fmt.Errorf("-o: %w", err)}
+	for _, family := range []interface {
+		ToPrinter(string) (printers.ResourcePrinter, error)
+	}{o.jsonYAML, o.names, o.jsonPath} {
+		p, err := family.ToPrinter(o.form)
+		switch {
+		case genericclioptions.IsNoCompatiblePrinterError(err):
+			continue
+		case err != nil:
+			return nil, usageError{fmt.Errorf("-o: %w", err)}
+		default:
+			return printers.NewTypeSetter(scheme).ToPrinter(p), nil
+		}
 	}
-	return p, nil
+	return nil, usageError{fmt.Errorf("-o %q: must be one of %s", o.form, strings.Join(o.forms, ", "))}
 }
 
 // print prints one object.
