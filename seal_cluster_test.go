@@ -315,46 +315,15 @@ func TestSealFromCluster(t *testing.T) {
 	}
 }
 
-// sealFlags are what an API server needs to read admission policies from files, besides the two flags for the files.
-func sealFlags(t *testing.T) []string {
-	t.Helper()
-	plane := controlplane.Shared(t)
-	feature, err := plane.Feature(t.Context(), support.SealingGate)
-	switch {
-	case err != nil:
-		t.Fatal(err)
-	case !feature.Known:
-		t.Skipf("Kubernetes %s does not have the feature %s", plane.Binaries().Kubernetes, support.SealingGate)
-	case !feature.Enabled:
-		return []string{"--feature-gates=" + support.SealingGate + "=true"}
-	}
-	return nil
-}
-
 // TestSealed starts an API server with the files that the command writes.
 func TestSealed(t *testing.T) {
-	flags := sealFlags(t)
 	directory := t.TempDir()
 	render := func(t *testing.T, args ...string) {
 		t.Helper()
-		args = append([]string{"seal", "--output", directory, "--directory", directory, "--service-account", "agents/*"}, args...)
-		if output, err := exec.Command(operatortest.Binary(t), args...).CombinedOutput(); err != nil {
-			t.Fatalf("countersign %v: %v\n%s", args, err, output)
-		}
+		operatortest.Seal(t, directory, append([]string{"--service-account", "agents/*"}, args...)...)
 	}
 	render(t)
-	plane, err := controlplane.Start(t.Context(), controlplane.Options{Flags: map[string][]string{controlplane.APIServer: append(flags,
-		"--admission-control-config-file="+filepath.Join(directory, protection.AdmissionFile),
-		"--authorization-config="+filepath.Join(directory, protection.AuthorizationFile),
-	)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := plane.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	plane := operatortest.StartSealed(t, directory)
 	s := newSealed(t, plane)
 	t.Run("an agent", func(t *testing.T) { s.try(t, s.agent, true) })
 	t.Run("a person", func(t *testing.T) { s.try(t, s.person, false) })
