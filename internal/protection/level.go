@@ -73,7 +73,7 @@ func Judge(a *Answers) Finding {
 	if !a.Impersonation.Denied {
 		return Finding{Policy, "no authorizer denies agents impersonation"}
 	}
-	return Finding{Sealed, "admission configuration and impersonation are refused by files of the API server"}
+	return Finding{Sealed, "files of the API server refuse admission configuration and impersonation to those whom they name"}
 }
 
 func anyStatic(policies []string) bool {

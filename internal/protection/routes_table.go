@@ -47,8 +47,9 @@ func reservedRoutes() []Route {
 func admissionRoute() Route {
 	return Route{
 		What: "change admission webhooks and policies", Closed: Sealed,
-		Why: "no webhook is asked about admission configuration, and without it nothing is asked; level 3 stops a part of it, level 4 all",
-		Do:  "grant no writes of admissionregistration.k8s.io",
+		Why: "no webhook is asked about admission configuration, and without it nothing is asked; " +
+			"level 3 stops a part of it, level 4 all, for whom its files name",
+		Do: "grant no writes of admissionregistration.k8s.io",
 		Probes: []Probe{
 			{Group: admissionGroup, Resource: "validatingwebhookconfigurations", Verb: "delete", Closed: Policy},
 			{Group: admissionGroup, Resource: "mutatingwebhookconfigurations", Verb: "create", Closed: Policy},
@@ -63,8 +64,9 @@ func identityRoutes() []Route {
 	return []Route{
 		{
 			What: "act as somebody else", Closed: Sealed,
-			Why: "the API server asks about whoever is impersonated, so no policy is asked about the agent; only level 4 stops it",
-			Do:  "grant no impersonate; of the roles of Kubernetes admin and edit have it, so bind a role that names what the agent needs",
+			Why: "the API server asks about whoever is impersonated, so no policy is asked about the agent; " +
+				"only level 4 stops it, for whom its files name",
+			Do: "grant no impersonate; of the roles of Kubernetes admin and edit have it, so bind a role that names what the agent needs",
 			Probes: []Probe{
 				{Resource: "users", Verb: "impersonate"},
 				{Resource: "groups", Verb: "impersonate"},
