@@ -73,11 +73,17 @@ approval:
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{plane: controlplane.Shared(t), kubeconfigs: map[string]string{}}
+	return newShopOn(t, controlplane.Shared(t))
+}
+
+// newShopOn is a shop on a control plane, with an operator that has more flags.
+func newShopOn(t *testing.T, plane *controlplane.Plane, flags ...string) *shop {
+	t.Helper()
+	s := &shop{plane: plane, kubeconfigs: map[string]string{}}
 	s.kubeconfigs["admin"] = s.plane.Kubeconfig("admin")
 	s.admin = operatortest.NewClient(t, s.plane.AdminConfig())
 	operatortest.ApplyDefinitions(t, s.admin)
-	s.operator = operatortest.Start(t, s.plane.Kubeconfig("admin"), "--namespace", "default")
+	s.operator = operatortest.Start(t, s.plane.Kubeconfig("admin"), append([]string{"--namespace", "default"}, flags...)...)
 	for _, name := range []string{"ann", "bob", "carl"} {
 		kubeconfig, err := s.plane.PersonKubeconfig(name, map[string][]string{"bob": {"shop-owners"}}[name]...)
 		if err != nil {

@@ -9,7 +9,8 @@ const NoLevel = Sealed + 1
 type Route struct {
 	// What it is, after "the right to". For the reserved rights these are the words of internal/policy.
 	What string
-	// Closed is the level from which on whoever has the right is refused all the same, whatever is done with it.
+	// Closed is the level from which on whoever has the right is refused all the same, whatever is done with it; at level 4
+	// that is whoever its files name (Hold).
 	Closed Level
 	// NeedsConsent says that the right alone leads nowhere: somebody else must consent to what is done with it.
 	NeedsConsent bool

@@ -31,12 +31,14 @@ It looks at these, one after another. The names are those of "check" in -o json:
   level         which level of protection is in force
   policies      is every policy understood and in force
   subjects      is there anybody whom a policy names
+  seal          at level 4: do the files of the API server name every governed subject
   routes        what RBAC lets governed subjects do, in the whole cluster or their own namespace, that leads around Countersign;
                 "kubectl countersign review" looks at all namespaces
 
 As the canary it has a ConfigMap created, and the webhook configuration and the binding of the admission policy deleted, all
-in dry runs, under the identity of a service account that Countersign refuses everything. As the operator it asks who it
-is. Nothing is stored.
+in dry runs, under the identity of a service account that Countersign refuses everything. At level 4 it also has admission
+configuration changed, in dry runs, under the identity of governed subjects whom RBAC lets do that: their answers alone tell
+whom the files name. As the operator it asks who it is. Nothing is stored.
 
 What you have no right to look at is reported as unknown: an administrator sees all of it.
 
@@ -69,6 +71,11 @@ type doctor struct {
 	defined       bool
 	canaryOutcome canary.Outcome
 	level         protection.Level
+	// bound says that there is the admission policy of level 3.
+	bound bool
+	// governed are those whom Enforce policies name, the first of them; unasked is how many more there are.
+	governed []agent
+	unasked  int
 
 	report report
 }
@@ -125,7 +132,8 @@ func (d *doctor) examine(ctx context.Context) {
 	}{
 		{"server", d.server}, {"definitions", d.definitions}, {"webhooks", d.webhooks}, {"operator", d.deployment},
 		{"certificate", d.certificate}, {"replicas", d.replicas}, {"priority", d.priority}, {"canary", d.canary},
-		{"level", d.protection}, {"policies", d.readPolicies}, {"subjects", d.subjects}, {"routes", d.routes},
+		{"level", d.protection}, {"policies", d.readPolicies}, {"subjects", d.subjects}, {"seal", d.seal},
+		{"routes", d.routes},
 	} {
 		if check.name == "operator" && !d.defined && !d.hooked() || ctx.Err() != nil {
 			return

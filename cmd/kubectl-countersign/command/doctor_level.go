@@ -114,6 +114,7 @@ func (d *doctor) tryLevel(ctx context.Context) protection.Finding {
 	}
 	binding := protection.PolicyName
 	_, err := d.cluster.AdmissionregistrationV1().ValidatingAdmissionPolicyBindings().Get(ctx, binding, metav1.GetOptions{})
+	d.bound = err == nil
 	if apierrors.IsNotFound(err) {
 		binding = ""
 	}

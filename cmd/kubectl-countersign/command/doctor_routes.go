@@ -23,6 +23,11 @@ type agent struct {
 	user      string
 	groups    []string
 	namespace string // of a service account
+	// policy is the one that names it for longest, or may.
+	policy *v1alpha1.AgentActionPolicy
+	hold   protection.Hold
+	tried  bool  // it tried what files of level 4 refuse
+	untold error // why its answers do not tell which files name it
 	// open and kept are the routes that it has: those that nothing closes now, and the others.
 	open, kept []string
 }
@@ -33,61 +38,108 @@ const (
 	mendRoutes         = "kubectl countersign review"
 )
 
-// routes asks what RBAC lets the governed subjects do that leads around Countersign.
-func (d *doctor) routes(ctx context.Context) {
-	agents := d.agents(ctx)
-	left := len(agents) - mostAgents
-	if left > 0 {
-		agents = agents[:mostAgents]
+// gatherAgents finds out who is governed. What holds them is the level of the cluster; of level 4, where files name whom they
+// hold, only what is below it, until it was found out whom they name.
+func (d *doctor) gatherAgents(ctx context.Context) {
+	d.governed = d.agents(ctx)
+	if d.unasked = max(0, len(d.governed)-mostAgents); d.unasked > 0 {
+		d.governed = d.governed[:mostAgents]
 	}
-	if len(agents) == 0 {
-		return
+	hold := protection.Hold{Level: d.level}
+	if d.level == protection.Sealed {
+		hold.Level = d.belowSeal()
 	}
+	for i := range d.governed {
+		d.governed[i].hold = hold
+	}
+}
+
+// askAll asks something about each governed subject, of some at a time.
+func (d *doctor) askAll(ctx context.Context, ask func(context.Context, *agent) error) error {
 	var group errgroup.Group
 	group.SetLimit(atOnce)
-	for i := range agents {
-		group.Go(func() error { return d.ask(ctx, &agents[i]) })
+	for i := range d.governed {
+		group.Go(func() error { return ask(ctx, &d.governed[i]) })
 	}
-	if err := group.Wait(); err != nil {
+	return group.Wait()
+}
+
+// routes asks what RBAC lets the governed subjects do that leads around Countersign.
+func (d *doctor) routes(ctx context.Context) {
+	if d.level != protection.Sealed {
+		d.gatherAgents(ctx)
+	}
+	if len(d.governed) == 0 {
+		return
+	}
+	if err := d.askAll(ctx, d.ask); err != nil {
 		d.unknown(err, "what governed subjects may do cannot be asked")
 		return
 	}
 	closed := true
-	for _, same := range gather(agents, func(a *agent) []string { return a.open }) {
+	for _, same := range gather(d.governed, func(a *agent) []string { return a.open }) {
 		closed = false
 		d.fail(mendRoutes, "RBAC lets %s reach around Countersign: %s", same.who(), strings.Join(same.routes, ", "))
 	}
-	for _, same := range gather(agents, func(a *agent) []string { return a.kept }) {
-		closed = false
-		d.warn(mendRoutes, "RBAC lets %s do what only Countersign refuses, at level %d: %s", same.who(), d.level, strings.Join(same.routes, ", "))
+	for level := protection.Sealed; level >= protection.Unknown; level-- {
+		refuses := "Countersign refuses"
+		if level == protection.Sealed {
+			refuses = "Countersign and the files of the API server refuse"
+		}
+		for _, same := range gather(d.governed, func(a *agent) []string { return a.keptAt(level) }) {
+			closed = false
+			d.warn(mendRoutes, "RBAC lets %s do what only %s, at level %d: %s", same.who(), refuses, level, strings.Join(same.routes, ", "))
+		}
 	}
-	if left > 0 {
-		d.warn(mendRoutes, "of the governed subjects, %d were not asked about", left)
+	if d.unasked > 0 {
+		d.warn(mendRoutes, "of the governed subjects, %d were not asked about", d.unasked)
 	}
 	if closed {
-		d.ok("RBAC lets no governed subject reach around Countersign: %d asked about", len(agents))
+		d.ok("RBAC lets no governed subject reach around Countersign: %d asked about", len(d.governed))
+	}
+}
+
+// keptAt are the routes that are closed to whoever is at a level.
+func (a *agent) keptAt(level protection.Level) []string {
+	if a.hold.Full() != level {
+		return nil
+	}
+	return a.kept
+}
+
+// authenticated is a group that everybody is in.
+const authenticated = "system:authenticated"
+
+func serviceAccount(namespace, name string) agent {
+	return agent{
+		text: namespace + "/" + name, user: policy.ServiceAccountUsername(namespace, name), namespace: namespace,
+		groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace, authenticated},
 	}
 }
 
 // agents are those whom Enforce policies name, each once; for all accounts of a namespace, those that exist.
 func (d *doctor) agents(ctx context.Context) []agent {
 	var all []agent
-	seen := map[string]bool{}
+	at := map[string]int{}
+	var by *v1alpha1.AgentActionPolicy
 	add := func(a agent) {
-		if !seen[a.text] {
-			seen[a.text] = true
-			a.groups = append(a.groups, "system:authenticated")
+		i, seen := at[a.text]
+		if !seen {
+			a.policy = by
+			at[a.text] = len(all)
 			all = append(all, a)
+		} else if by.CreationTimestamp.Before(&all[i].policy.CreationTimestamp) {
+			all[i].policy = by
 		}
 	}
 	account := func(namespace, name string) {
-		add(agent{text: namespace + "/" + name, user: policy.ServiceAccountUsername(namespace, name), namespace: namespace,
-			groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + namespace}})
+		add(serviceAccount(namespace, name))
 	}
 	for _, p := range d.policies {
 		if p.Spec.Enforcement != v1alpha1.Enforce {
 			continue
 		}
+		by = p
 		for _, s := range p.Spec.Subjects {
 			in, whole := strings.CutPrefix(s.Name, "system:serviceaccounts:")
 			switch {
@@ -106,9 +158,9 @@ func (d *doctor) agents(ctx context.Context) []agent {
 					account(namespace, name)
 				}
 			case s.Kind == v1alpha1.SubjectUser:
-				add(agent{text: "user " + terminal.Clean(s.Name), user: s.Name})
+				add(agent{text: "user " + terminal.Clean(s.Name), user: s.Name, groups: []string{authenticated}})
 			case s.Kind == v1alpha1.SubjectGroup:
-				add(agent{text: "group " + terminal.Clean(s.Name), groups: []string{s.Name}})
+				add(agent{text: "group " + terminal.Clean(s.Name), groups: []string{s.Name, authenticated}})
 			}
 		}
 	}
@@ -126,7 +178,7 @@ func (d *doctor) ask(ctx context.Context, a *agent) error {
 			case err != nil:
 				return err
 			case !may:
-			case d.level >= r.ClosedFrom(p):
+			case a.hold.Refuses(&r, p):
 				kept = append(kept, p.String())
 			default:
 				open = append(open, p.String())
@@ -139,6 +191,12 @@ func (d *doctor) ask(ctx context.Context, a *agent) error {
 
 // may asks the API server whether somebody has a right.
 func (d *doctor) may(ctx context.Context, a *agent, p *protection.Probe) (bool, error) {
+	answer, err := d.review(ctx, a, p)
+	return answer.Allowed && !answer.Denied, err
+}
+
+// review asks the API server about a right of somebody.
+func (d *doctor) review(ctx context.Context, a *agent, p *protection.Probe) (authorizationv1.SubjectAccessReviewStatus, error) {
 	attributes := &authorizationv1.ResourceAttributes{Group: p.Group, Resource: p.Resource, Subresource: p.Subresource, Verb: p.Verb}
 	if p.Namespaced {
 		attributes.Namespace = a.namespace
@@ -147,9 +205,9 @@ func (d *doctor) may(ctx context.Context, a *agent, p *protection.Probe) (bool, 
 		Spec: authorizationv1.SubjectAccessReviewSpec{User: a.user, Groups: a.groups, ResourceAttributes: attributes},
 	}, metav1.CreateOptions{})
 	if err != nil {
-		return false, fmt.Errorf("asking what somebody may do: %w", err)
+		return authorizationv1.SubjectAccessReviewStatus{}, fmt.Errorf("asking what somebody may do: %w", err)
 	}
-	return answer.Status.Allowed && !answer.Status.Denied, nil
+	return answer.Status, nil
 }
 
 // withRights adds a route with the rights that lead there, if there are any.
