@@ -38,7 +38,21 @@ var told = map[string]struct {
 }{
 	"no replica": {"load 1m\n    other 0x40", map[string][]string{
 		"Agents are refused": {}, "Replicas": {"{} 0"}, "Policies not ready": {}, "Own failures, 1 h": {}, "Drift, 1 h": {},
-		"Not answered, 1 h": {}, "Certificate": {},
+		"Not answered, 1 h": {}, "Certificate": {}, "Waiting for people": {}, "The oldest request waits for": {},
+	}},
+	"two requests wait": {`load 1m
+    countersign_approvals{pod="a",state="Pending"} 0x5 1x5 2x30
+    countersign_approvals{pod="a",state="Approved"} 7x40
+    countersign_approvals{pod="b",state="Pending"} 0x5 1x5 2x30
+    countersign_approval_oldest_pending_timestamp_seconds{pod="a"} _x5 330x35
+    countersign_approval_oldest_pending_timestamp_seconds{pod="b"} _x5 330x35`, map[string][]string{
+		"Waiting for people": {"{} 2"}, "The oldest request waits for": {"{} 1470"},
+	}},
+	"all are answered": {`load 1m
+    countersign_approvals{pod="a",state="Pending"} 1x10 0x30
+    countersign_approvals{pod="b",state="Pending"} 1x10 0x30
+    countersign_approval_oldest_pending_timestamp_seconds{pod="a"} 30x10`, map[string][]string{
+		"Waiting for people": {"{} 0"}, "The oldest request waits for": {"{} 0"},
 	}},
 	"two replicas, nothing amiss": {`load 1m
     countersign_enforcement_up{pod="a"} 1x40

@@ -103,6 +103,15 @@ var scenarios = map[string]struct {
 	"a definition is changed": {series: calm + `
     countersign_definition_intact{name="actionapprovals.countersign.dev"} 1x20 0x20`,
 		want: []string{"CountersignDefinitionsChanged"}},
+	// At half an hour of these series, a request that was opened half an hour before they begin has waited for an hour.
+	"nobody answers": {series: calm + `
+    countersign_approval_oldest_pending_timestamp_seconds{pod="a"} -1801x40
+    countersign_approval_oldest_pending_timestamp_seconds{pod="b"} -1801x40`, want: []string{"CountersignApprovalWaitsLong"}},
+	"nobody has answered yet": {series: calm + `
+    countersign_approvals{pod="a",state="Pending"} 20x40
+    countersign_approval_oldest_pending_timestamp_seconds{pod="a"} -1800x40`},
+	"somebody answers late": {series: calm + `
+    countersign_approval_oldest_pending_timestamp_seconds{pod="a"} -5000x20`},
 	"cut off": {series: calm + `
     countersign_admission_decisions_total{outcome="Deny",reason="Disconnected",operation="UPDATE"} 0x25 3x15`,
 		want: []string{"CountersignFailing"}},
@@ -195,7 +204,7 @@ func wantRunbooks(t *testing.T, rules string) {
 }
 
 // TestMonitoredMetrics wants alerts and the dashboard to read only metrics that there are, in an operator and an API
-// server that have something to tell: agents that were refused, observed, and not answered.
+// server that have something to tell: agents that were refused, observed, wait for consent, and were not answered.
 func TestMonitoredMetrics(t *testing.T) {
 	a := admin(t)
 	agent, _ := agentAndPerson(t)
@@ -204,6 +213,7 @@ func TestMonitoredMetrics(t *testing.T) {
 	operator := startOperator(t, "--webhook-url=https://127.0.0.1:"+port, "--webhook-port="+port)
 	govern(t, a)
 	observed := observe(t, a)
+	waitForConsent(t, a)
 	served := driftedMetrics(t, a, operator)
 	operator.stop()
 	if err := write(t.Context(), agent); err == nil || !strings.Contains(err.Error(), "failed calling webhook") {
@@ -250,6 +260,26 @@ func driftedMetrics(t *testing.T, a *connection, operator *process) string {
 		return err
 	})
 	return served
+}
+
+// waitForConsent has an agent, which a policy names besides, ask for something that nobody answers.
+func waitForConsent(t *testing.T, a *connection) {
+	t.Helper()
+	const name = "waiting-bot"
+	agent := serviceAccount(t, agentNamespace, name)
+	ensure(t, a.Client, grant(agentNamespace, "admin", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: agentNamespace, Name: name}))
+	policy := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "asking"}, Spec: v1alpha1.AgentActionPolicySpec{
+		Enforcement: v1alpha1.Enforce, OutOfScope: v1alpha1.OutOfScopeRequireApproval,
+		Subjects: []v1alpha1.Subject{{Kind: v1alpha1.SubjectServiceAccount, Namespace: agentNamespace, Name: name}},
+	}}
+	eventually(t, "the asking policy", func(ctx context.Context) error { return client.IgnoreAlreadyExists(a.Create(ctx, policy)) })
+	wantInForce(t, a, policy.Name)
+	eventually(t, "the agent to be told that its request waits", func(ctx context.Context) error {
+		if err := write(ctx, agent); err == nil || !strings.Contains(err.Error(), "is pending, repeat the same command once approved") {
+			return fmt.Errorf("it is told %w", err)
+		}
+		return nil
+	})
 }
 
 // observe makes a second agent, which an Audit policy names, and waits until the operator observes it.

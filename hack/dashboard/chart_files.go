@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -24,8 +25,11 @@ type rendered struct {
 
 type alert struct{ name, expr string }
 
-// hurry is by how much shorter alerts wait here than in a cluster, before they fire.
+// hurry is by how much shorter alerts wait here than in a cluster, before they fire; so do requests, before an alert tells.
 const hurry = 30
+
+// waiting ends the expression of an alert about requests: for how many seconds one has waited, and how long is long.
+const waiting = "countersign_approval_oldest_pending_timestamp_seconds) > 3600"
 
 // render has Helm render the chart.
 func (s *stage) render(ctx context.Context) (*rendered, error) {
@@ -71,6 +75,10 @@ func (r *rendered) readRules(groups []map[string]any) error {
 			rule, _ := each.(map[string]any)
 			name, _ := rule["alert"].(string)
 			expr, _ := rule["expr"].(string)
+			if before, found := strings.CutSuffix(expr, waiting); found {
+				expr = before + strings.Replace(waiting, "3600", fmt.Sprint(3600/hurry), 1)
+				rule["expr"] = expr
+			}
 			r.alerts = append(r.alerts, alert{name, expr})
 			if text, ok := rule["for"].(string); ok {
 				whole, err := time.ParseDuration(text)

@@ -48,6 +48,7 @@ func (s *stage) troubles() []trouble {
 			func(ctx context.Context) error {
 				return s.Admin.Delete(ctx, &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "mistakes"}})
 			}},
+		{"nobody answers a request", []string{"CountersignApprovalWaitsLong"}, s.ignore, nil},
 		{"somebody else changes a webhook configuration", []string{"CountersignConfigurationChanged"}, s.drift, nil},
 		{"the certificate is good for five days", []string{"CountersignCertificateExpires"},
 			func(ctx context.Context) error { return s.certify(ctx, 5*24*time.Hour) },
@@ -71,6 +72,24 @@ func (s *stage) smuggle(ctx context.Context) error {
 		return fmt.Errorf("deleting the configuration of the policies' webhook: %w", err)
 	}
 	return s.put(ctx, policies[0])
+}
+
+// ignore has an agent ask for what nobody answers.
+func (s *stage) ignore(ctx context.Context) error {
+	janitor, err := s.Agent(ctx, "janitor")
+	if err != nil {
+		return err
+	}
+	return measure.Wait(ctx, "a request waits", time.Minute, func(ctx context.Context) error {
+		err := janitor.Create(ctx, configMap("shop", "ignored"))
+		if err == nil {
+			return errors.New("it was created without consent")
+		}
+		if named.FindStringSubmatch(err.Error()) == nil {
+			return err
+		}
+		return nil
+	})
 }
 
 // drift takes the owner away from a webhook configuration, until a replica counts it: what was changed before one of them was
