@@ -12,7 +12,7 @@ import (
 )
 
 // While reviews come, so much is allocated at least before garbage is collected, in bytes. A collection looks through all that
-// is held, which takes as long as a hundred reviews, of which each takes some 100 KB: collecting as often as an idle process
+// is held, which takes as long as a hundred reviews, of which each takes some 50 KB: collecting as often as an idle process
 // does would have them take twice as long.
 const reviewHeadroom = 48 << 20
 
