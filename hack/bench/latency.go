@@ -47,7 +47,7 @@ func settings() []setting {
 // How long a lap takes, and how many there are of each variant.
 const (
 	turnTime = 700 * time.Millisecond
-	rounds   = 5
+	rounds   = 9
 )
 
 // measureLatency compares updates that nobody is asked about, those that webhooks which do nothing are asked about, and those
