@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -125,22 +124,8 @@ func TestCleanupNamesSecrets(t *testing.T) {
 	}
 }
 
-// TestBinaryKeepsWhatItUses wants the linker to drop methods that nobody calls. One use of templates, or of reflection that
-// finds methods by their names, and it keeps those of all types: half as much again, and so much more memory.
-func TestBinaryKeepsWhatItUses(t *testing.T) {
-	symbols, err := exec.CommandContext(t.Context(), "go", "tool", "nm", operatortest.Binary(t)).Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Contains(symbols, []byte("k8s.io/api/core/v1.(*Pod).DeepCopyObject")) {
-		t.Fatal("these are not the symbols of the operator")
-	}
-	for _, unused := range []string{"text/template.(*state).evalField", "k8s.io/api/core/v1.Pod.SwaggerDoc"} {
-		if bytes.Contains(symbols, []byte(" "+unused+"\n")) {
-			t.Errorf("%s is in the binary: see the comment at showUsage", unused)
-		}
-	}
-}
+// TestBinaryKeepsWhatItUses looks at the operator: see showUsage.
+func TestBinaryKeepsWhatItUses(t *testing.T) { operatortest.WantLean(t, operatortest.Binary(t)) }
 
 // TestProfiles has an operator serve profiles of itself.
 func TestProfiles(t *testing.T) {
