@@ -262,18 +262,24 @@ func driftedMetrics(t *testing.T, a *connection, operator *process) string {
 	return served
 }
 
+// anotherAgent makes an account with a role in the agents' namespace, and a policy that names it, and waits until that is in force.
+func anotherAgent(t *testing.T, a *connection, name, role, policy string, spec v1alpha1.AgentActionPolicySpec) *connection {
+	t.Helper()
+	agent := serviceAccount(t, agentNamespace, name)
+	ensure(t, a.Client, grant(agentNamespace, role, rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: agentNamespace, Name: name}))
+	spec.Subjects = []v1alpha1.Subject{{Kind: v1alpha1.SubjectServiceAccount, Namespace: agentNamespace, Name: name}}
+	p := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: policy}, Spec: spec}
+	eventually(t, "the policy "+policy, func(ctx context.Context) error { return client.IgnoreAlreadyExists(a.Create(ctx, p)) })
+	wantInForce(t, a, policy)
+	return agent
+}
+
 // waitForConsent has an agent, which a policy names besides, ask for something that nobody answers.
 func waitForConsent(t *testing.T, a *connection) {
 	t.Helper()
-	const name = "waiting-bot"
-	agent := serviceAccount(t, agentNamespace, name)
-	ensure(t, a.Client, grant(agentNamespace, "admin", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: agentNamespace, Name: name}))
-	policy := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "asking"}, Spec: v1alpha1.AgentActionPolicySpec{
+	agent := anotherAgent(t, a, "waiting-bot", "admin", "asking", v1alpha1.AgentActionPolicySpec{
 		Enforcement: v1alpha1.Enforce, OutOfScope: v1alpha1.OutOfScopeRequireApproval,
-		Subjects: []v1alpha1.Subject{{Kind: v1alpha1.SubjectServiceAccount, Namespace: agentNamespace, Name: name}},
-	}}
-	eventually(t, "the asking policy", func(ctx context.Context) error { return client.IgnoreAlreadyExists(a.Create(ctx, policy)) })
-	wantInForce(t, a, policy.Name)
+	})
 	eventually(t, "the agent to be told that its request waits", func(ctx context.Context) error {
 		if err := write(ctx, agent); err == nil || !strings.Contains(err.Error(), "is pending, repeat the same command once approved") {
 			return fmt.Errorf("it is told %w", err)
@@ -285,18 +291,12 @@ func waitForConsent(t *testing.T, a *connection) {
 // observe makes a second agent, which an Audit policy names, and waits until the operator observes it.
 func observe(t *testing.T, a *connection) *connection {
 	t.Helper()
-	const name = "observed-bot"
-	agent := serviceAccount(t, agentNamespace, name)
-	ensure(t, a.Client, grant(agentNamespace, "edit", rbacv1.Subject{Kind: rbacv1.ServiceAccountKind, Namespace: agentNamespace, Name: name}))
-	policy := &v1alpha1.AgentActionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "observing"}, Spec: v1alpha1.AgentActionPolicySpec{
+	agent := anotherAgent(t, a, "observed-bot", "edit", "observing", v1alpha1.AgentActionPolicySpec{
 		Enforcement: v1alpha1.Audit, OutOfScope: v1alpha1.OutOfScopeDeny,
-		Subjects: []v1alpha1.Subject{{Kind: v1alpha1.SubjectServiceAccount, Namespace: agentNamespace, Name: name}},
 		Tasks: []v1alpha1.Task{{Name: "nothing", Scope: v1alpha1.TaskScope{ResourceRules: []v1alpha1.ResourceRule{{
 			APIGroups: []string{"example.test"}, Resources: []string{"none"}, Operations: []v1alpha1.Operation{v1alpha1.OperationDelete},
 		}}}}},
-	}}
-	eventually(t, "the observing policy", func(ctx context.Context) error { return client.IgnoreAlreadyExists(a.Create(ctx, policy)) })
-	wantInForce(t, a, policy.Name)
+	})
 	eventually(t, "the rights of the observed agent", func(ctx context.Context) error { return write(ctx, agent) })
 	eventually(t, "the API server to count the webhook that observes", func(ctx context.Context) error {
 		if err := write(ctx, agent); err != nil {
