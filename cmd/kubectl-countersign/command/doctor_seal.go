@@ -87,7 +87,7 @@ func (d *doctor) seal(ctx context.Context) {
 
 // named reports of whom the files name all, and of whom that cannot be told.
 func (d *doctor) named() {
-	named, untried := 0, ""
+	named := 0
 	var untold []string
 	var err error
 	for i := range d.governed {
@@ -107,6 +107,7 @@ func (d *doctor) named() {
 	if named < len(d.governed) {
 		return
 	}
+	untried := ""
 	if n := d.untried(); n > 0 {
 		untried = fmt.Sprintf("; for %d of them only %s says so, because RBAC lets them change no admission configuration",
 			n, protection.AuthorizationFile)
