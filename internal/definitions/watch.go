@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -69,6 +70,8 @@ const unverified = "it has not been read yet"
 type Watch struct {
 	client dynamic.Interface
 	want   map[string]*apiextensionsv1.CustomResourceDefinition
+	// sound says that there are no problems: every review asks.
+	sound atomic.Bool
 
 	// mu guards what follows.
 	mu        sync.Mutex
@@ -221,6 +224,7 @@ func (w *Watch) note(ctx context.Context, object *unstructured.Unstructured, pro
 	w.mu.Lock()
 	before := w.problems[name]
 	w.problems[name] = problem
+	w.sound.Store(!slices.ContainsFunc(slices.Collect(maps.Values(w.problems)), func(p string) bool { return p != "" }))
 	listeners := w.listeners
 	w.mu.Unlock()
 	if problem == before {
@@ -249,6 +253,9 @@ func (w *Watch) ActivitiesErr() error { return w.problem(Service, Activities) }
 func (w *Watch) AnyErr() error { return w.problem(Service, Policies, Approvals, Activities) }
 
 func (w *Watch) problem(names ...string) error {
+	if w.sound.Load() {
+		return nil
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, name := range names {
