@@ -42,6 +42,29 @@ func ownershipFollows(changes []Change, before, after any) bool {
 	return !w.strayed
 }
 
+// equalButTimes says whether two managedFields are the same but for the times of their entries, as where somebody changes again
+// what is already their own.
+func equalButTimes(before, after any) bool {
+	from, isList := before.([]any)
+	to, alsoList := after.([]any)
+	return isList && alsoList && slices.EqualFunc(from, to, func(a, b any) bool {
+		entry, isMap := a.(map[string]any)
+		other, alsoMap := b.(map[string]any)
+		return isMap && alsoMap && len(entry) == len(other) && equalMembersBut("time", entry, other)
+	})
+}
+
+// equalMembersBut says whether a map has what another one has, but for the value of one key.
+func equalMembersBut(except string, entry, other map[string]any) bool {
+	for key, v := range entry {
+		w, present := other[key]
+		if !present || key != except && !equal(v, w) {
+			return false
+		}
+	}
+	return true
+}
+
 // ownersOf reads managedFields. What one owner has in several entries is put together.
 func ownersOf(managedFields any) (map[owner]owned, error) {
 	entries, isList := managedFields.([]any)

@@ -30,7 +30,8 @@ func (a *Action) governed(withStatus bool) []Change {
 		}
 	})
 	ownersBefore, ownersAfter := managedFields(a.Old), managedFields(a.New)
-	ownersMoved := !equalValues(ownersBefore, ownersAfter) && !ownershipFollows(changes, ownersBefore.V, ownersAfter.V)
+	ownersMoved := !equalValues(ownersBefore, ownersAfter) && !equalButTimes(ownersBefore.V, ownersAfter.V) &&
+		!ownershipFollows(changes, ownersBefore.V, ownersAfter.V)
 
 	if i, found := find(changes, lastAppliedPath); found {
 		rest := slices.Concat(changes[:i], changes[i+1:])
