@@ -23,14 +23,8 @@ func NewRecorder(out io.Writer, source string) *Recorder {
 	return &Recorder{out: out, source: source}
 }
 
-// notes are what lines are written with and in: with many policies, larger than all else that a decision needs.
-var notes sync.Pool // of *note
-
-// note is what a line is written with.
-type note struct {
-	line     []byte
-	policies []decisionlog.Policy
-}
+// lines are what lines are written in: with many policies, larger than all else that a decision needs.
+var lines sync.Pool // of *[]byte
 
 // maxChanges bounds how many changes one line holds.
 const maxChanges = 64
@@ -40,32 +34,27 @@ func (r *Recorder) Record(v *verdict) error {
 	if !v.decision.Governed && len(v.decision.Shadows) == 0 && len(v.decision.Obstacles) == 0 {
 		return nil
 	}
-	n, ok := notes.Get().(*note)
-	if !ok {
-		n = &note{}
+	policies := writtenPolicies.texts(&v.decision)
+	if policies.err != nil {
+		return fmt.Errorf("encoding policies: %w", policies.err)
 	}
-	defer n.release()
+	buf, ok := lines.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
+	defer lines.Put(buf)
 	event := r.event(v)
-	n.policies = appendPolicies(n.policies, &v.decision)
-	event.Data.Policies = n.policies
-	line, err := event.AppendLine(n.line)
+	line, err := event.AppendLine((*buf)[:0], policies.record)
 	if err != nil {
 		return fmt.Errorf("encoding decision: %w", err)
 	}
-	n.line = line
+	*buf = line
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, err := r.out.Write(n.line); err != nil {
+	if _, err := r.out.Write(line); err != nil {
 		return fmt.Errorf("writing decision: %w", err)
 	}
 	return nil
-}
-
-// release lets another line be written with the note, which keeps nothing of this one.
-func (n *note) release() {
-	clear(n.policies)
-	n.policies, n.line = n.policies[:0], n.line[:0]
-	notes.Put(n)
 }
 
 func (r *Recorder) event(v *verdict) decisionlog.Event {
@@ -74,16 +63,6 @@ func (r *Recorder) event(v *verdict) decisionlog.Event {
 		Subject: v.request.Actor.Username, Time: v.now.UTC(), DataContentType: "application/json",
 		Data: recordOf(v),
 	}
-}
-
-// appendPolicies appends the states of the policies that govern an action.
-func appendPolicies(states []decisionlog.Policy, d *policy.Decision) []decisionlog.Policy {
-	for i, p := range d.Policies {
-		states = append(states, decisionlog.Policy{
-			Name: p.Name, UID: p.UID, Generation: p.Generation, Hash: p.Hash, Window: string(d.Windows[i]),
-		})
-	}
-	return states
 }
 
 // recordOf is the record of a decision, but for its policies.

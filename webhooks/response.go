@@ -79,7 +79,7 @@ func auditAnnotations(v *verdict) map[string]string {
 		}
 	}
 	add("reasons", strings.Join(d.Reasons(), ","))
-	add("policy", policyHashes(d))
+	add("policy", writtenPolicies.texts(d).hashes)
 	add("task", d.TaskName())
 	add("approval", d.Approval)
 	add("grace", grace(d))
@@ -99,23 +99,6 @@ func grace(d *policy.Decision) string {
 		until[i] = path.Join(w.Policy, w.Task) + "=" + w.Until.UTC().Format(time.RFC3339)
 	}
 	return strings.Join(until, ",")
-}
-
-// policyHashes names the policies that govern the action, each with the hash of what it held: name@hash. It names as many
-// as an annotation holds.
-func policyHashes(d *policy.Decision) string {
-	const usual = 64 // bytes of a name and a hash
-	names := make([]byte, 0, min(len(d.Policies)*usual, maxAnnotation+usual))
-	for i, p := range d.Policies {
-		if len(names) > maxAnnotation {
-			break
-		}
-		if i > 0 {
-			names = append(names, ',')
-		}
-		names = append(append(append(names, p.Name...), '@'), p.Hash...)
-	}
-	return string(names)
 }
 
 // observed names the Warn and Audit policies that would have decided otherwise: name=outcome.

@@ -1,91 +1,95 @@
 package decisionlog
 
+import "github.com/countersign-dev/countersign/internal/jsontext"
+
 // AppendLine appends the event as a line of the decision log, which holds no character that cannot be seen. It means what
 // encoding/json makes of the event. That package is asked only about what is in the way of an action: an agent waits for its
-// line, and looking at the type of each field anew takes longer than deciding does.
-func (e *Event) AppendLine(line []byte) ([]byte, error) {
-	w := writer{line: append(line, '{')}
-	w.text("specversion", e.SpecVersion)
-	w.text("id", e.ID)
-	w.text("source", e.Source)
-	w.text("type", e.Type)
-	w.text("subject", e.Subject)
-	w.time("time", e.Time)
-	w.text("datacontenttype", e.DataContentType)
-	w.object("data", func() { e.Data.write(&w) })
-	w.line = append(w.line, "}\n"...)
-	return w.line, w.err
+// line. Of the policies it writes what AppendPolicies did, and does not look at the record's own.
+func (e *Event) AppendLine(line []byte, policies string) ([]byte, error) {
+	w := jsontext.Append(append(line, '{'))
+	w.Text("specversion", e.SpecVersion)
+	w.Text("id", e.ID)
+	w.Text("source", e.Source)
+	w.Text("type", e.Type)
+	w.Text("subject", e.Subject)
+	w.Time("time", e.Time)
+	w.Text("datacontenttype", e.DataContentType)
+	w.Object("data", func() { e.Data.write(&w, policies) })
+	w.Raw("}\n")
+	return w.Bytes()
 }
 
-func (r *Record) write(w *writer) {
-	w.object("actor", func() { r.Actor.write(w) })
-	w.object("action", func() { r.Action.write(w) })
-	w.text("outcome", string(r.Outcome))
-	w.optional("task", r.Task)
-	w.optional("approval", r.Approval)
+func (r *Record) write(w *jsontext.Writer, policies string) {
+	w.Object("actor", func() { r.Actor.write(w) })
+	w.Object("action", func() { r.Action.write(w) })
+	w.Text("outcome", string(r.Outcome))
+	w.Optional("task", r.Task)
+	w.Optional("approval", r.Approval)
 	if r.OpensAt != nil {
-		w.time("opensAt", *r.OpensAt)
+		w.Time("opensAt", *r.OpensAt)
 	}
 	if len(r.Obstacles) > 0 {
-		w.encoded("obstacles", r.Obstacles)
+		w.Encoded("obstacles", r.Obstacles)
 	}
 	if len(r.Waived) > 0 {
-		w.encoded("waived", r.Waived)
+		w.Encoded("waived", r.Waived)
 	}
 	if len(r.Observed) > 0 {
-		w.encoded("observed", r.Observed)
+		w.Encoded("observed", r.Observed)
 	}
-	writeEach(w, "policies", r.Policies, (*Policy).write)
+	if policies != "" {
+		w.Separate()
+		w.Raw(policies)
+	}
 }
 
-func (a *Actor) write(w *writer) {
-	w.text("username", a.Username)
-	w.optional("uid", a.UID)
-	if len(a.Groups) > 0 {
-		w.member("groups")
-		w.line = append(w.line, '[')
-		for _, group := range a.Groups {
-			w.separate()
-			w.value(group)
-		}
-		w.line = append(w.line, ']')
-	}
-	w.optional("podName", a.PodName)
-	w.optional("podUID", a.PodUID)
-	w.optional("credentialID", a.CredentialID)
+// AppendPolicies appends what the line of a decision says of the policies that governed it. Where the same ones govern again
+// and again it can be kept, for it is the longest part of a line.
+func AppendPolicies(text []byte, policies []Policy) ([]byte, error) {
+	w := jsontext.Append(text)
+	jsontext.Each(&w, "policies", policies, (*Policy).write)
+	return w.Bytes()
 }
 
-func (a *Action) write(w *writer) {
-	w.text("operation", a.Operation)
-	w.optional("group", a.Group)
-	w.optional("version", a.Version)
-	w.text("resource", a.Resource)
-	w.optional("subresource", a.Subresource)
-	w.optional("kind", a.Kind)
-	w.optional("namespace", a.Namespace)
-	w.optional("name", a.Name)
-	w.optional("uid", a.UID)
+func (a *Actor) write(w *jsontext.Writer) {
+	w.Text("username", a.Username)
+	w.Optional("uid", a.UID)
+	w.Texts("groups", a.Groups)
+	w.Optional("podName", a.PodName)
+	w.Optional("podUID", a.PodUID)
+	w.Optional("credentialID", a.CredentialID)
+}
+
+func (a *Action) write(w *jsontext.Writer) {
+	w.Text("operation", a.Operation)
+	w.Optional("group", a.Group)
+	w.Optional("version", a.Version)
+	w.Text("resource", a.Resource)
+	w.Optional("subresource", a.Subresource)
+	w.Optional("kind", a.Kind)
+	w.Optional("namespace", a.Namespace)
+	w.Optional("name", a.Name)
+	w.Optional("uid", a.UID)
 	if a.DryRun {
-		w.member("dryRun")
-		w.line = append(w.line, "true"...)
+		w.Bool("dryRun", true)
 	}
-	w.optional("hash", a.Hash)
-	writeEach(w, "changes", a.Changes, (*Change).write)
+	w.Optional("hash", a.Hash)
+	jsontext.Each(w, "changes", a.Changes, (*Change).write)
 	if a.MoreChanges != 0 {
-		w.integer("moreChanges", int64(a.MoreChanges))
+		w.Integer("moreChanges", int64(a.MoreChanges))
 	}
 }
 
-func (c *Change) write(w *writer) {
-	w.text("path", c.Path)
-	w.optional("from", c.From)
-	w.optional("to", c.To)
+func (c *Change) write(w *jsontext.Writer) {
+	w.Text("path", c.Path)
+	w.Optional("from", c.From)
+	w.Optional("to", c.To)
 }
 
-func (p *Policy) write(w *writer) {
-	w.text("name", p.Name)
-	w.text("uid", p.UID)
-	w.text("hash", p.Hash)
-	w.text("window", p.Window)
-	w.integer("generation", p.Generation)
+func (p *Policy) write(w *jsontext.Writer) {
+	w.Text("name", p.Name)
+	w.Text("uid", p.UID)
+	w.Text("hash", p.Hash)
+	w.Text("window", p.Window)
+	w.Integer("generation", p.Generation)
 }

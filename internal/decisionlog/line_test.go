@@ -32,7 +32,7 @@ func TestAppendLine(t *testing.T) {
 	t.Run("nothing", func(t *testing.T) { expectLine(t, &Event{}) })
 	t.Run("a year without four digits", func(t *testing.T) {
 		event := &Event{Time: time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)}
-		if line, err := event.AppendLine(nil); err == nil {
+		if line, err := event.AppendLine(nil, ""); err == nil {
 			t.Errorf("no error, but %s", line)
 		}
 	})
@@ -72,7 +72,11 @@ func fill(t *testing.T, v reflect.Value, text string) {
 // expectLine expects one line that shows nothing hidden and says what encoding/json says of the event.
 func expectLine(t *testing.T, event *Event) {
 	t.Helper()
-	line, err := event.AppendLine([]byte("before\n"))
+	policies, err := AppendPolicies(nil, event.Data.Policies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	line, err := event.AppendLine([]byte("before\n"), string(policies))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,14 +110,18 @@ func BenchmarkAppendLine(b *testing.B) {
 		Data: Record{
 			Actor:   Actor{Username: "system:serviceaccount:ci:bot", Groups: []string{"system:serviceaccounts", "system:authenticated"}},
 			Action:  Action{Operation: "UPDATE", Resource: "deployments", Changes: []Change{{"spec.image", `"web:1"`, `"web:2"`}}},
-			Outcome: "Allow", Policies: make([]Policy, 10),
+			Outcome: "Allow",
 		},
+	}
+	policies, err := AppendPolicies(nil, make([]Policy, 10))
+	if err != nil {
+		b.Fatal(err)
 	}
 	var line []byte
 	b.ReportAllocs()
 	for b.Loop() {
 		var err error
-		if line, err = event.AppendLine(line[:0]); err != nil {
+		if line, err = event.AppendLine(line[:0], string(policies)); err != nil {
 			b.Fatal(err)
 		}
 	}
