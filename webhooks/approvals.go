@@ -28,6 +28,8 @@ type Approvals struct {
 	// Client writes, Live reads from the API server, Cached from informers with indexes of RequesterField and TargetField.
 	Client       client.Client
 	Live, Cached client.Reader
+	// MayBeAbout says whether any approval may be about the object of a UID. Nil: any may.
+	MayBeAbout func(uid string) bool
 	// Registry tells who is governed.
 	Registry *registry.Registry
 	// OperatorNamespace is where requests for cluster-scoped targets go.

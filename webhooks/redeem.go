@@ -226,7 +226,7 @@ func (a *Approvals) compare(ctx context.Context, act *action.Action, run bool) (
 // Disturb ends the approvals for other changes of an object that an agent is about to change: what people saw is not
 // what would happen any more.
 func (a *Approvals) Disturb(ctx context.Context, v *verdict) error {
-	if v.action.UID == "" || v.action.DryRun {
+	if v.action.UID == "" || v.action.DryRun || a.MayBeAbout != nil && !a.MayBeAbout(v.action.UID) {
 		return nil
 	}
 	var list v1alpha1.ActionApprovalList

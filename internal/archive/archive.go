@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -23,6 +24,8 @@ import (
 type Archive struct {
 	cache    cache.Cache
 	informer toolscache.SharedIndexInformer
+	// synced says that all approvals are held. They are from then on.
+	synced atomic.Bool
 }
 
 // Options of an Archive.
@@ -114,7 +117,14 @@ func (a *Archive) NeedLeaderElection() bool { return false }
 
 // WaitForSync waits until all approvals are held; false where the context ends before.
 func (a *Archive) WaitForSync(ctx context.Context) bool {
-	return toolscache.WaitForCacheSync(ctx.Done(), a.informer.HasSynced)
+	if a.synced.Load() {
+		return true // as every review asks, and but once there is something to wait for
+	}
+	if !toolscache.WaitForCacheSync(ctx.Done(), a.informer.HasSynced) {
+		return false
+	}
+	a.synced.Store(true)
+	return true
 }
 
 // Revision tells the latest resourceVersion that was seen of approvals: the API server sends it now and then even where nothing

@@ -102,6 +102,15 @@ func hand(held any, to *v1alpha1.ActionApproval, readOnly *bool) error {
 	return nil
 }
 
+// Has says whether any approval has a value in a field that is indexed. It is true as well where that is not known.
+func (a *Archive) Has(field, value string) bool {
+	if !a.synced.Load() {
+		return true
+	}
+	keys, err := a.informer.GetIndexer().IndexKeys(field, value)
+	return err != nil || len(keys) > 0
+}
+
 // Each calls f with every approval, which it must only read, until f returns false. It waits until all are held, and makes one
 // after the other of its record: all at once would take as much memory as if they were held whole.
 func (a *Archive) Each(ctx context.Context, f func(*v1alpha1.ActionApproval) bool) error {
