@@ -240,10 +240,15 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	}
 	approvals := &webhooks.Approvals{
 		Revision: op.approvals.Revision, Settler: op.settler,
-		Client: op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: cached, Registry: op.registry,
+		MayBeAbout: func(uid string) bool { return op.approvals.Has(webhooks.TargetField, uid) },
+		Client:     op.mgr.GetClient(), Live: op.mgr.GetAPIReader(), Cached: cached, Registry: op.registry,
 		OperatorNamespace: op.namespace, Recorder: op.mgr.GetEventRecorder("countersign"), Clock: op.clock,
 	}
-	cluster := &intake.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Cached: op.mgr.GetCache()}
+	known, err := watchNamespaces(context.Background(), op.mgr.GetCache())
+	if err != nil {
+		return err
+	}
+	cluster := &intake.Cluster{Kinds: op.kinds, Live: op.mgr.GetAPIReader(), Namespaces: known}
 	guard := &webhooks.ApprovalWebhook{Approvals: approvals, Cluster: cluster, Self: op.self}
 	actions := webhooks.ActionWebhook{
 		Registry: op.registry, Clock: op.clock, Hasher: op.hasher, Recorder: webhooks.NewRecorder(out, source()), Approvals: approvals,

@@ -108,7 +108,7 @@ func benchHandler(tb testing.TB, policies int) http.Handler {
 		Registry: known, Clock: clock.RealClock{}, Recorder: NewRecorder(io.Discard, "bench"),
 		Hasher:    func() (action.Hasher, error) { return action.Hasher{KeyID: "k", Key: []byte("key")}, nil },
 		Trust:     Trust{Decide: trusted, Approvals: trusted, Activities: trusted},
-		Cluster:   &intake.Cluster{Kinds: kindsOf(tb), Cached: memory},
+		Cluster:   &intake.Cluster{Kinds: kindsOf(tb), Live: memory},
 		Approvals: &Approvals{Cached: memory, Registry: known, Clock: clock.RealClock{}},
 	}
 	return (&Drain{}).Handler(LimitSize(Reviews(actions)))

@@ -126,7 +126,7 @@ func newHandlerFor(t *testing.T, spec string) *handler {
 		Hasher:     func() (action.Hasher, error) { return action.Hasher{KeyID: "k", Key: []byte("key")}, nil },
 		Trust:      trusted,
 		Activities: &webhooks.Activities{Client: e.admin, Live: e.admin, Clock: h.clock},
-		Cluster:    &intake.Cluster{Kinds: catalogue.New(resources, clock.RealClock{}), Live: e.admin, Cached: e.admin},
+		Cluster:    &intake.Cluster{Kinds: catalogue.New(resources, clock.RealClock{}), Live: e.admin},
 		Approvals: &webhooks.Approvals{
 			Client: e.admin, Live: e.admin, Cached: e.admin, Registry: known, Recorder: events.NewFakeRecorder(100), Clock: h.clock,
 		},

@@ -25,14 +25,20 @@ type Kinds interface {
 	Resource(group, kind string) (string, error)
 }
 
+// Namespaces knows namespaces, each as it was at most a moment ago.
+type Namespaces interface {
+	// Labels are those of a namespace, which nobody must change, and whether it is known.
+	Labels(name string) (map[string]string, bool)
+}
+
 // Cluster reads the few facts about the cluster that a decision needs.
 type Cluster struct {
 	// Kinds knows what the API server serves.
 	Kinds Kinds
 	// Live reads from the API server: targets must not be stale.
 	Live client.Reader
-	// Cached reads the labels of namespaces, which may be a moment old.
-	Cached client.Reader
+	// Namespaces are asked before Live is. Nil: there are none in memory.
+	Namespaces Namespaces
 }
 
 // Facts reads what the normal form of a request needs.
@@ -114,19 +120,23 @@ func (c *Cluster) NamespaceLabels(ctx context.Context, a *action.Action) (map[st
 	if !a.Namespaced || a.Namespace == "" {
 		return nil, nil
 	}
-	namespace := &metav1.PartialObjectMetadata{}
-	namespace.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
-	key := client.ObjectKey{Name: a.Namespace}
-	// Its labels are only read here, and by what decides.
-	if err := c.Cached.Get(ctx, key, namespace, client.UnsafeDisableDeepCopy); err != nil {
-		if err := c.Live.Get(ctx, key, namespace); err != nil {
+	var labels map[string]string
+	known := false
+	if c.Namespaces != nil {
+		labels, known = c.Namespaces.Labels(a.Namespace)
+	}
+	if !known {
+		namespace := &metav1.PartialObjectMetadata{}
+		namespace.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: "Namespace"})
+		if err := c.Live.Get(ctx, client.ObjectKey{Name: a.Namespace}, namespace); err != nil {
 			return nil, fmt.Errorf("reading namespace %s: %w", a.Namespace, err)
 		}
+		labels = namespace.Labels
 	}
-	if namespace.Labels == nil {
+	if labels == nil {
 		return map[string]string{}, nil
 	}
-	return namespace.Labels, nil
+	return labels, nil
 }
 
 // Scaled are the workloads that an action has a controller scale, with their labels. What kind a target is, and its

@@ -137,7 +137,7 @@ var hasher = action.Hasher{KeyID: "test", Key: []byte("test")}
 
 // decide judges a request as the webhook of actions does.
 func (s *suite) decide(ctx context.Context, r *Result, request action.Request, w *world, c *Case) error {
-	cluster := &intake.Cluster{Kinds: w.kinds, Live: w, Cached: w}
+	cluster := &intake.Cluster{Kinds: w.kinds, Live: w}
 	in, err := cluster.Input(ctx, request, r.At)
 	if err != nil {
 		r.Decision = policy.Failure(intake.ReasonOf(err), err.Error())

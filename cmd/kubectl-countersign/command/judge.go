@@ -75,7 +75,7 @@ func (e *Environment) newJudge(ctx context.Context) (*judge, error) {
 		return nil, fmt.Errorf("connecting: %w", err)
 	}
 	j := &judge{reader: reader, mapper: restmapper.NewShortcutExpander(mapper, served, nil), discovery: served}
-	j.cluster = &intake.Cluster{Kinds: kinds, Live: reader, Cached: reader}
+	j.cluster = &intake.Cluster{Kinds: kinds, Live: reader}
 	if j.stored, err = e.storedPolicies(ctx); err != nil {
 		return nil, err
 	}
