@@ -69,19 +69,26 @@ type verdict struct {
 
 // Handle implements admission.Handler.
 func (w *ActionWebhook) Handle(ctx context.Context, r admission.Request) admission.Response {
+	response, then := w.Review(ctx, r)
+	then()
+	return response
+}
+
+// Review implements Reviewer. Decisions are counted when their answers are on their way.
+func (w *ActionWebhook) Review(ctx context.Context, r admission.Request) (admission.Response, func()) {
 	began := w.Clock.Now()
-	ctx, cancel := context.WithTimeout(ctx, decisionDeadline)
-	defer cancel()
-	v := w.judge(ctx, intake.RequestOf(&r.AdmissionRequest), began)
+	patience := patient(ctx, decisionDeadline)
+	defer patience.stop()
+	v := w.judge(patience, intake.RequestOf(&r.AdmissionRequest), began)
 	if w.isCanary(&v) {
-		return respond(&v)
+		return respond(&v), func() {}
 	}
-	observe(&v, w.Clock.Since(began))
+	took := w.Clock.Since(began)
 	if err := w.Recorder.Record(&v); err != nil {
 		// What cannot be recorded must not happen.
 		v.decision = w.failure(policy.InternalError, "the decision cannot be recorded: "+err.Error())
 	}
-	return respond(&v)
+	return respond(&v), func() { observe(&v, took) }
 }
 
 // isCanary says whether a verdict is about the canary's question, and is the refusal that it asks for. That says nothing

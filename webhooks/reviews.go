@@ -2,23 +2,32 @@ package webhooks
 
 import (
 	"bytes"
-	"encoding/json"
+	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+	admissionmetrics "sigs.k8s.io/controller-runtime/pkg/webhook/admission/metrics"
 
 	"github.com/countersign-dev/countersign/internal/intake"
 )
 
-// Reviews serves a handler of reviews as controller-runtime does, with the same answers. It goes behind LimitSize. A review
+// Reviewer is a handler of reviews that has something left to do which no answer waits for.
+type Reviewer interface {
+	admission.Handler
+	// Review answers a review as Handle does, and returns what is to be done when the answer is on its way.
+	Review(ctx context.Context, r admission.Request) (admission.Response, func())
+}
+
+// Reviews serves a reviewer as controller-runtime does a handler, with the same answers. It goes behind LimitSize. A review
 // in the form in which API servers send it is read in one pass (intake.ReadReview); controller-runtime takes several, which
 // was where most of the time of a decision went, and reads the others.
-func Reviews(handler admission.Handler) http.Handler {
-	hook := &admission.Webhook{Handler: handler, LogConstructor: withoutReview}
+func Reviews(reviewer Reviewer) http.Handler {
+	hook := &admission.Webhook{Handler: reviewer, LogConstructor: withoutReview}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, isRead := r.Body.(readBody)
 		if !isRead || r.Header.Get("Content-Type") != "application/json" {
@@ -30,15 +39,33 @@ func Reviews(handler admission.Handler) http.Handler {
 			hook.ServeHTTP(w, r)
 			return
 		}
-		response := hook.Handle(r.Context(), admission.Request{AdmissionRequest: *request})
-		review := admissionv1.AdmissionReview{
-			TypeMeta: metav1.TypeMeta{APIVersion: admissionv1.SchemeGroupVersion.String(), Kind: "AdmissionReview"},
-			Response: &response.AdmissionResponse,
-		}
-		if err := json.NewEncoder(w).Encode(review); err != nil {
+		response, then := review(r.Context(), reviewer, request)
+		if err := writeAnswer(w, &response); err != nil {
 			ctrl.LoggerFrom(r.Context()).Error(err, "An answer cannot be written", "review", request.UID)
 		}
+		then()
 	})
+}
+
+// review has a reviewer answer. A panic is an answer that refuses, as in controller-runtime.
+func review(ctx context.Context, reviewer Reviewer, r *admissionv1.AdmissionRequest) (response admission.Response, then func()) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			admissionmetrics.WebhookPanics.WithLabelValues().Inc()
+			for _, report := range utilruntime.PanicHandlers {
+				report(ctx, cause)
+			}
+			response, then = admission.Errored(http.StatusInternalServerError, fmt.Errorf("panic: %v [recovered]", cause)), func() {}
+			response.UID = r.UID
+		}
+	}()
+	request := admission.Request{AdmissionRequest: *r}
+	response, then = reviewer.Review(ctx, request)
+	if err := response.Complete(request); err != nil {
+		response = admission.Errored(http.StatusInternalServerError, fmt.Errorf("completing the answer: %w", err))
+		response.UID = r.UID
+	}
+	return response, then
 }
 
 // withoutReview keeps the logger as it is. controller-runtime would encode six values for it at each review, which takes longer

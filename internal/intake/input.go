@@ -32,7 +32,7 @@ func (c *Cluster) Input(ctx context.Context, r action.Request, now time.Time) (p
 	if err != nil {
 		return policy.Input{}, &targetError{err}
 	}
-	return policy.Input{Action: a, Now: now, NamespaceLabels: labels, Scaled: scaled, Role: role, Done: ctx.Done()}, nil
+	return policy.Input{Action: a, Now: now, NamespaceLabels: labels, Scaled: scaled, Role: role, Done: ctx.Done}, nil
 }
 
 // targetError says that something in the cluster could not be read.

@@ -91,7 +91,7 @@ type Input struct {
 	// Set.NeedsHistory.
 	History *activity.History
 	// Done, once closed, says that the time for the decision is over: guards then fail. Nil never is.
-	Done <-chan struct{}
+	Done func() <-chan struct{}
 
 	// unremembered says that nobody records what the actor does: policies are judged without what needs it.
 	unremembered bool

@@ -86,9 +86,13 @@ func (s *inspection) result(g *guard.Guard, in Input, task string) guard.Result 
 		return result
 	}
 	if s.evaluation == nil {
+		var done <-chan struct{}
+		if in.Done != nil {
+			done = in.Done()
+		}
 		s.evaluation = guard.NewEvaluation(guard.Input{
 			Action: in.Action, NamespaceLabels: in.NamespaceLabels, Now: in.Now, History: in.History,
-		}, in.Done)
+		}, done)
 		s.known = map[inspected]guard.Result{}
 	}
 	result := s.evaluation.Run(g, task)

@@ -170,7 +170,7 @@ func TestNothingPromisedForLater(t *testing.T) {
 func TestTimeIsOver(t *testing.T) {
 	over := make(chan struct{})
 	close(over)
-	d := setOf(t, map[string]string{"p": subjects + scaling}).Decide(Input{Action: scale(3, 4), Now: berlinNoon, Done: over})
+	d := setOf(t, map[string]string{"p": subjects + scaling}).Decide(Input{Action: scale(3, 4), Now: berlinNoon, Done: func() <-chan struct{} { return over }})
 	if d.Outcome != Deny || !strings.Contains(d.Obstacles[0].Detail, "the time for the decision is over") {
 		t.Errorf("got %s with %+v", d.Outcome, d.Obstacles)
 	}
