@@ -69,17 +69,19 @@ type verdict struct {
 
 // Handle implements admission.Handler.
 func (w *ActionWebhook) Handle(ctx context.Context, r admission.Request) admission.Response {
-	response, then := w.Review(ctx, r)
+	response, then := w.Review(ctx, r, action.Decoded{})
 	then()
 	return response
 }
 
 // Review implements Reviewer. Decisions are counted when their answers are on their way.
-func (w *ActionWebhook) Review(ctx context.Context, r admission.Request) (admission.Response, func()) {
+func (w *ActionWebhook) Review(ctx context.Context, r admission.Request, objects action.Decoded) (admission.Response, func()) {
 	began := w.Clock.Now()
 	patience := patient(ctx, decisionDeadline)
 	defer patience.stop()
-	v := w.judge(patience, intake.RequestOf(&r.AdmissionRequest), began)
+	request := intake.RequestOf(&r.AdmissionRequest)
+	request.Decoded = objects
+	v := w.judge(patience, request, began)
 	if w.isCanary(&v) {
 		return respond(&v), func() {}
 	}

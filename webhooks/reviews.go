@@ -13,14 +13,16 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 	admissionmetrics "sigs.k8s.io/controller-runtime/pkg/webhook/admission/metrics"
 
+	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/intake"
 )
 
 // Reviewer is a handler of reviews that has something left to do which no answer waits for.
 type Reviewer interface {
 	admission.Handler
-	// Review answers a review as Handle does, and returns what is to be done when the answer is on its way.
-	Review(ctx context.Context, r admission.Request) (admission.Response, func())
+	// Review answers a review, the objects of which may have been decoded, as Handle does, and returns what is to be done when
+	// the answer is on its way.
+	Review(ctx context.Context, r admission.Request, objects action.Decoded) (admission.Response, func())
 }
 
 // Reviews serves a reviewer as controller-runtime does a handler, with the same answers. It goes behind LimitSize. A review
@@ -34,12 +36,12 @@ func Reviews(reviewer Reviewer) http.Handler {
 			hook.ServeHTTP(w, r)
 			return
 		}
-		request, isKnown := intake.ReadReview(body.content)
+		request, objects, isKnown := intake.ReadReview(body.content)
 		if !isKnown {
 			hook.ServeHTTP(w, r)
 			return
 		}
-		response, then := review(r.Context(), reviewer, request)
+		response, then := review(r.Context(), reviewer, request, objects)
 		if err := writeAnswer(w, &response); err != nil {
 			ctrl.LoggerFrom(r.Context()).Error(err, "An answer cannot be written", "review", request.UID)
 		}
@@ -48,7 +50,9 @@ func Reviews(reviewer Reviewer) http.Handler {
 }
 
 // review has a reviewer answer. A panic is an answer that refuses, as in controller-runtime.
-func review(ctx context.Context, reviewer Reviewer, r *admissionv1.AdmissionRequest) (response admission.Response, then func()) {
+func review(
+	ctx context.Context, reviewer Reviewer, r *admissionv1.AdmissionRequest, objects action.Decoded,
+) (response admission.Response, then func()) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			admissionmetrics.WebhookPanics.WithLabelValues().Inc()
@@ -60,7 +64,7 @@ func review(ctx context.Context, reviewer Reviewer, r *admissionv1.AdmissionRequ
 		}
 	}()
 	request := admission.Request{AdmissionRequest: *r}
-	response, then = reviewer.Review(ctx, request)
+	response, then = reviewer.Review(ctx, request, objects)
 	if err := response.Complete(request); err != nil {
 		response = admission.Errored(http.StatusInternalServerError, fmt.Errorf("completing the answer: %w", err))
 		response.UID = r.UID

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
 
+	"github.com/countersign-dev/countersign/internal/action"
 	"github.com/countersign-dev/countersign/internal/intake"
 	"github.com/countersign-dev/countersign/internal/reviewtest"
 )
@@ -59,7 +60,7 @@ func FuzzReviews(f *testing.F) {
 // uncounted is a handler with nothing left to do.
 type uncounted struct{ admission.Handler }
 
-func (u uncounted) Review(ctx context.Context, r admission.Request) (admission.Response, func()) {
+func (u uncounted) Review(ctx context.Context, r admission.Request, _ action.Decoded) (admission.Response, func()) {
 	return u.Handle(ctx, r), func() {}
 }
 
@@ -105,7 +106,7 @@ func hostileReviews() []string {
 // TestReviewsAreKnown sees to it that what API servers send is read in one pass.
 func TestReviewsAreKnown(t *testing.T) {
 	for _, r := range reviewtest.All(t) {
-		if _, known := intake.ReadReview(r.Body); !known {
+		if _, _, known := intake.ReadReview(r.Body); !known {
 			t.Errorf("%s is of another form", r.Name)
 		}
 	}

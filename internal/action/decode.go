@@ -69,9 +69,13 @@ type decoder struct {
 	items []any
 	// buf holds a string with escapes while it is read.
 	buf []byte
-	// raw is the text as it came, of which DecodeReview keeps parts. Nil: everything is decoded.
-	raw []byte
-	// twins is set where the text is one of two that are alike.
+	// raw is the text as it came, of which DecodeReview keeps parts, and objects are those that it carries. Nil: everything is
+	// decoded.
+	raw     []byte
+	objects twins
+	// alike says that two objects are carried which are alike.
+	alike bool
+	// twins is set where the text, or what is read of it, is one of two that are alike.
 	twins *twins
 	// empty stands for all empty objects, of which managedFields have many. Nil: each is one of its own.
 	empty map[string]any

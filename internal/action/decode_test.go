@@ -3,7 +3,6 @@ package action
 import (
 	"bytes"
 	"encoding/json"
-	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -103,7 +102,7 @@ func FuzzDecodeObject(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		got, err := DecodeObject(raw)
-		checkSkip(t, raw, err)
+		checkCarried(t, raw, got, err)
 		var want map[string]any
 		decoder := json.NewDecoder(bytes.NewReader(raw))
 		decoder.UseNumber()
@@ -124,22 +123,43 @@ func FuzzDecodeObject(f *testing.F) {
 	})
 }
 
-// checkSkip has the text be carried by a review. Only a key that is given twice is not noticed there.
-func checkSkip(t *testing.T, raw []byte, decoded error) {
+// carriers are requests that carry a text as their last member, alone, beside one that is the same and beside another one.
+var carriers = []string{`"object":`, `"object":%[1]s,"oldObject":`, `"object":{"a":{"b":["c","what two objects share"]}},"oldObject":`}
+
+// checkCarried has the text be carried by a review. Only a key that is given twice is not noticed there.
+func checkCarried(t *testing.T, raw []byte, want map[string]any, decoded error) {
 	t.Helper()
-	text := slices.Concat([]byte(`{"request":{"object":`), raw, []byte(`}}`))
-	review, err := DecodeReview(text)
-	switch {
-	case decoded == nil && err != nil && !strings.Contains(err.Error(), "nested too deeply"):
-		t.Errorf("what can be decoded is not carried: %v", err)
-	case err == nil && decoded != nil && json.Valid(raw) && !stricter(raw, decoded) && !strings.Contains(decoded.Error(), "not a JSON object"):
-		t.Errorf("what cannot be decoded is carried: %v", decoded)
-	case err == nil && len(review) == 1:
-		request, _ := review["request"].(map[string]any)
-		carried, isRaw := request["object"].(json.RawMessage)
-		if len(request) == 1 && (!isRaw || string(carried) != strings.Trim(string(raw), " \t\r\n") || !json.Valid(carried)) {
-			t.Errorf("%q is carried as %q", raw, carried)
+	for i, before := range append(carriers, carriers...) {
+		before = strings.ReplaceAll(before, "%[1]s", string(raw))
+		operation := ""
+		if i >= len(carriers) {
+			operation = `"operation":"UPDATE",`
 		}
+		review, err := DecodeReview([]byte(`{"request":{` + operation + before + string(raw) + `}}`))
+		switch {
+		case decoded == nil && err != nil && !strings.Contains(err.Error(), "nested too deeply"):
+			t.Errorf("what can be decoded is not carried: %v", err)
+		case err == nil && decoded != nil && json.Valid(raw) && !stricter(raw, decoded) && !strings.Contains(decoded.Error(), "not a JSON object"):
+			t.Errorf("what cannot be decoded is carried: %v", decoded)
+		case err == nil && json.Valid(raw) && len(review) == 1:
+			request, _ := review["request"].(map[string]any)
+			key := "object"
+			if _, two := request["oldObject"]; two {
+				key = "oldObject"
+			}
+			checkOneCarried(t, raw, request[key], want)
+		}
+	}
+}
+
+func checkOneCarried(t *testing.T, raw []byte, got any, want map[string]any) {
+	t.Helper()
+	carried, ok := got.(Carried)
+	if !ok || string(carried.Raw) != strings.Trim(string(raw), " \t\r\n") || !json.Valid(carried.Raw) {
+		t.Errorf("%q is carried as %q", raw, carried.Raw)
+	}
+	if (carried.Object == nil) != (want == nil) || !equal(carried.Object, want) {
+		t.Errorf("%q is carried as %v, want %v", raw, carried.Object, want)
 	}
 }
 

@@ -103,7 +103,7 @@ func (n *normaliser) unknown() error {
 
 func (n *normaliser) create() (err error) {
 	a := n.action
-	if a.New, err = decode("object", n.Object); err != nil {
+	if a.New, err = n.decodeObject(); err != nil {
 		return err
 	}
 	if n.Subresource == "" {
@@ -122,14 +122,17 @@ func (n *normaliser) create() (err error) {
 
 func (n *normaliser) update() (err error) {
 	a := n.action
-	t := &twins{}
-	defer t.release()
-	if a.Old, err = decodeBy(t.decode, "oldObject", n.OldObject); err != nil {
-		return err
+	if n.Decoded.OldObject == nil || n.Decoded.Object == nil {
+		t := &twins{}
+		defer t.release()
+		if n.Decoded.OldObject, err = decodeBy(t.decode, "oldObject", n.OldObject); err != nil {
+			return err
+		}
+		if n.Decoded.Object, err = decodeBy(t.decode, "object", n.Object); err != nil {
+			return err
+		}
 	}
-	if a.New, err = decodeBy(t.decode, "object", n.Object); err != nil {
-		return err
-	}
+	a.Old, a.New = n.Decoded.OldObject, n.Decoded.Object
 	return n.compare()
 }
 
@@ -163,7 +166,7 @@ func Between(r Request, k KindFacts, old, updated map[string]any) (*Action, erro
 
 func (n *normaliser) delete() (err error) {
 	a := n.action
-	if a.Old, err = decode("oldObject", n.OldObject); err != nil {
+	if a.Old, err = n.decodeOldObject(); err != nil {
 		return err
 	}
 	if err := n.identify("oldObject", a.Old); err != nil {
@@ -184,6 +187,21 @@ func (n *normaliser) delete() (err error) {
 	}
 	a.hasStatus = n.facts.Kind.HasStatus
 	return nil
+}
+
+func (n *normaliser) decodeObject() (map[string]any, error) {
+	return decodeUnlessDone(n.Decoded.Object, "object", n.Object)
+}
+
+func (n *normaliser) decodeOldObject() (map[string]any, error) {
+	return decodeUnlessDone(n.Decoded.OldObject, "oldObject", n.OldObject)
+}
+
+func decodeUnlessDone(done map[string]any, part string, raw []byte) (map[string]any, error) {
+	if done != nil {
+		return done, nil
+	}
+	return decode(part, raw)
 }
 
 // decode reads content that nobody will change: parts of it are shared.

@@ -2,6 +2,7 @@ package action
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -328,10 +329,16 @@ func FuzzNormalise(f *testing.F) {
 		facts.Target, _ = DecodeObject(target)
 		start := time.Now()
 		a, err := Normalise(r, facts)
+		carried, errCarried := Normalise(carry(r), facts)
+		if fmt.Sprint(err) != fmt.Sprint(errCarried) {
+			t.Errorf("the error is %v where the objects come decoded, else %v", errCarried, err)
+		}
 		if err != nil {
 			return
 		}
-		hasher.Hash(a)
+		if hasher.Hash(a) != hasher.Hash(carried) {
+			t.Error("the hash differs where the objects come decoded")
+		}
 		if took := time.Since(start); took > 5*time.Second {
 			t.Errorf("it took %s for %d bytes", took, len(object)+len(oldObject))
 		}

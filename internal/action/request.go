@@ -36,6 +36,8 @@ type Request struct {
 	// Object, OldObject and Options are raw JSON, or nil where the review has none. What is made of them shares their memory:
 	// they must not be changed.
 	Object, OldObject, Options []byte
+	// Decoded are Object and OldObject where they have been decoded.
+	Decoded Decoded
 	// DryRun says that nothing will be stored. A TokenRequest ignores it.
 	DryRun bool
 }

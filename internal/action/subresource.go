@@ -29,11 +29,11 @@ func (n *normaliser) target(resource, name, uid string) (map[string]any, error) 
 // scale turns the update of a Scale into that of its parent. A Scale holds no labels, and leaves out 0.
 func (n *normaliser) scale() error {
 	a := n.action
-	before, err := decode("oldObject", n.OldObject)
+	before, err := n.decodeOldObject()
 	if err != nil {
 		return err
 	}
-	after, err := decode("object", n.Object)
+	after, err := n.decodeObject()
 	if err != nil {
 		return err
 	}
@@ -93,7 +93,7 @@ func withReplicas(parent, scale map[string]any, path []string) (map[string]any, 
 // eviction turns the creation of an Eviction into the deletion of its pod.
 func (n *normaliser) eviction() error {
 	a := n.action
-	eviction, err := decode("object", n.Object)
+	eviction, err := n.decodeObject()
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (n *normaliser) eviction() error {
 // binding gives both ways of binding a pod one form.
 func (n *normaliser) binding() (err error) {
 	a := n.action
-	if a.New, err = decode("object", n.Object); err != nil {
+	if a.New, err = n.decodeObject(); err != nil {
 		return err
 	}
 	a.Resource, a.Subresource, a.Kind = "pods", "binding", "Pod"
@@ -130,7 +130,7 @@ func (n *normaliser) binding() (err error) {
 // token is the creation of a token for a service account.
 func (n *normaliser) token() (err error) {
 	a := n.action
-	if a.New, err = decode("object", n.Object); err != nil {
+	if a.New, err = n.decodeObject(); err != nil {
 		return err
 	}
 	if err := n.identify("object", a.New); err != nil {
@@ -144,7 +144,7 @@ func (n *normaliser) connect() (err error) {
 	a := n.action
 	a.Name, a.Address = n.connected()
 	if len(n.Object) > 0 {
-		if a.New, err = decode("object", n.Object); err != nil {
+		if a.New, err = n.decodeObject(); err != nil {
 			return err
 		}
 	}

@@ -45,12 +45,25 @@ const (
 
 // decode decodes the first text at the first call, and the second at the second.
 func (t *twins) decode(d *decoder) (map[string]any, error) {
+	d.twins = t
+	return t.read(d, (*decoder).whole)
+}
+
+// object decodes the object at hand, which may be the first or the second in one text, or where they are not alike one of its own.
+func (t *twins) object(d *decoder, alike bool) (map[string]any, error) {
+	if !alike {
+		return d.object()
+	}
+	d.twins = t
+	return t.read(d, (*decoder).object)
+}
+
+func (t *twins) read(d *decoder, read func(*decoder) (map[string]any, error)) (map[string]any, error) {
 	if !t.isRead {
-		t.text, t.marks = d.text, newMarks(len(d.text)/bytesPerMark)
+		t.text, t.marks = d.text, newMarks((len(d.text)-d.at)/bytesPerMark)
 	}
 	t.next, t.end = 0, len(t.marks)
-	d.twins = t
-	object, err := d.whole()
+	object, err := read(d)
 	t.isRead = true
 	return object, err
 }
@@ -69,6 +82,9 @@ func newMarks(count int) []mark {
 
 // release is called when both texts are read. The marks must hold nothing: what is read is kept by others, or by nobody.
 func (t *twins) release() {
+	if t.marks == nil {
+		return
+	}
 	clear(t.marks)
 	if marks := t.marks[:0]; cap(marks) <= firstMarks {
 		marksOfObject.Put(&marks)

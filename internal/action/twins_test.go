@@ -1,6 +1,7 @@
 package action
 
 import (
+	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
@@ -10,8 +11,8 @@ import (
 	"github.com/countersign-dev/countersign/internal/reviewtest"
 )
 
-// FuzzTwins has an update normalised, of which the objects share what is the same, and compares with what comes of objects
-// that are decoded apart: the content, the changes, the hash, and what is said of what cannot be read.
+// FuzzTwins has an update normalised, of which the objects share what is the same, alone or in one review, and compares with what
+// comes of objects that are decoded apart: the content, the changes, the hash, and what is said of what cannot be read.
 func FuzzTwins(f *testing.F) {
 	for _, r := range reviewtest.All(f) {
 		if r.Object == nil {
@@ -53,6 +54,31 @@ func TestRandomTwins(t *testing.T) {
 }
 
 func checkTwins(t *testing.T, r Request) {
+	t.Helper()
+	checkShared(t, r)
+	checkShared(t, carry(r))
+}
+
+// carry has a review carry the objects of a request, which are decoded with it where that is possible.
+func carry(r Request) Request {
+	text := []byte(`{"request":{"operation":"UPDATE"`)
+	for name, raw := range map[string][]byte{"object": r.Object, "oldObject": r.OldObject} {
+		if json.Valid(raw) {
+			text = fmt.Appendf(text, `,%q:%s`, name, raw)
+		}
+	}
+	review, err := DecodeReview(append(text, "}}"...))
+	if err != nil {
+		return r
+	}
+	request, _ := review["request"].(map[string]any)
+	object, _ := request["object"].(Carried)
+	old, _ := request["oldObject"].(Carried)
+	r.Decoded = Decoded{Object: object.Object, OldObject: old.Object}
+	return r
+}
+
+func checkShared(t *testing.T, r Request) {
 	t.Helper()
 	facts := KindFacts{Kind: "Kind", PreferredVersion: "v1", HasStatus: r.Resource != "secrets"}
 	got, gotErr := Normalise(r, Facts{Kind: facts})

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"encoding/json"
 	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -18,24 +17,25 @@ import (
 //
 // Of any other form it returns false, and says nothing about it: a member that it does not know, or one of another type, a
 // key twice, no JSON at all. Then a codec must read the review, or say what is wrong with it. The objects of the request
-// share memory with the body.
-func ReadReview(body []byte) (*admissionv1.AdmissionRequest, bool) {
+// share memory with the body. They come decoded as well, where they can be.
+func ReadReview(body []byte) (*admissionv1.AdmissionRequest, action.Decoded, bool) {
 	review, err := action.DecodeReview(body)
 	if err != nil || len(review) != 3 || review["apiVersion"] != "admission.k8s.io/v1" || review["kind"] != "AdmissionReview" {
-		return nil, false
+		return nil, action.Decoded{}, false
 	}
 	members, isObject := review["request"].(map[string]any)
 	if !isObject {
-		return nil, false
+		return nil, action.Decoded{}, false
 	}
 	f := form{known: true}
 	request := f.request(members)
-	return request, f.known
+	return request, f.decoded, f.known
 }
 
 // form reads parts of a review. What it returns counts only while known is true.
 type form struct {
-	known bool
+	known   bool
+	decoded action.Decoded
 }
 
 // as returns a value of the type that it should have.
@@ -75,13 +75,13 @@ func (f *form) request(members map[string]any) *admissionv1.AdmissionRequest {
 		case "userInfo":
 			r.UserInfo = f.user(v)
 		case "object":
-			r.Object = f.object(v)
+			r.Object, f.decoded.Object = f.carried(v)
 		case "oldObject":
-			r.OldObject = f.object(v)
+			r.OldObject, f.decoded.OldObject = f.carried(v)
 		case "dryRun":
 			r.DryRun = new(as[bool](f, v))
 		case "options":
-			r.Options = f.object(v)
+			r.Options, _ = f.carried(v)
 		default:
 			f.known = false
 		}
@@ -89,12 +89,12 @@ func (f *form) request(members map[string]any) *admissionv1.AdmissionRequest {
 	return r
 }
 
-func (f *form) object(v any) runtime.RawExtension {
-	raw := as[json.RawMessage](f, v)
-	if string(raw) == "null" {
-		return runtime.RawExtension{}
+func (f *form) carried(v any) (runtime.RawExtension, map[string]any) {
+	carried := as[action.Carried](f, v)
+	if string(carried.Raw) == "null" {
+		return runtime.RawExtension{}, nil
 	}
-	return runtime.RawExtension{Raw: raw}
+	return runtime.RawExtension{Raw: carried.Raw}, carried.Object
 }
 
 func (f *form) kind(v any) metav1.GroupVersionKind {
