@@ -75,6 +75,9 @@ func sortChanges(changes []Change) {
 func (d *differ) maps(from, to map[string]any) {
 	for key, before := range from {
 		after, present := to[key]
+		if present && (same(before, after) || isScalar(before) && before == after) {
+			continue // most of an object
+		}
 		d.field(key, Value{Present: true, V: before}, Value{Present: present, V: after})
 	}
 	for key, after := range to {
