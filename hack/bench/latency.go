@@ -46,8 +46,8 @@ func settings() []setting {
 
 // How long a lap takes, and how many there are of each variant.
 const (
-	turnTime = 700 * time.Millisecond
-	rounds   = 9
+	turnTime = 500 * time.Millisecond
+	rounds   = 15
 )
 
 // measureLatency compares updates that nobody is asked about, those that webhooks which do nothing are asked about, and those
