@@ -27,7 +27,7 @@ func TestPatienceCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := patient(t.Context(), time.Second)
 		defer p.stop()
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		if p.timed != nil {
 			t.Error("there is a timer before anybody asks")
 		}
