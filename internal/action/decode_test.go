@@ -123,31 +123,40 @@ func FuzzDecodeObject(f *testing.F) {
 	})
 }
 
-// carriers are requests that carry a text as their last member, alone, beside one that is the same and beside another one.
-var carriers = []string{`"object":`, `"object":%[1]s,"oldObject":`, `"object":{"a":{"b":["c","what two objects share"]}},"oldObject":`}
+// carriers are requests that carry a text as their last member, alone, beside one that is the same and beside another one, with
+// how many members they have.
+var carriers = []struct {
+	before  string
+	members int
+}{
+	{`"object":`, 1},
+	{`"object":%[1]s,"oldObject":`, 2},
+	{`"object":{"a":{"b":["c","what two objects share"]}},"oldObject":`, 2},
+	{`"operation":"UPDATE","object":`, 2},
+	{`"operation":"UPDATE","object":%[1]s,"oldObject":`, 3},
+	{`"operation":"UPDATE","object":{"a":{"b":["c","what two objects share"]}},"oldObject":`, 3},
+}
 
 // checkCarried has the text be carried by a review. Only a key that is given twice is not noticed there.
 func checkCarried(t *testing.T, raw []byte, want map[string]any, decoded error) {
 	t.Helper()
-	for i, before := range append(carriers, carriers...) {
-		before = strings.ReplaceAll(before, "%[1]s", string(raw))
-		operation := ""
-		if i >= len(carriers) {
-			operation = `"operation":"UPDATE",`
-		}
-		review, err := DecodeReview([]byte(`{"request":{` + operation + before + string(raw) + `}}`))
+	for _, c := range carriers {
+		before := strings.ReplaceAll(c.before, "%[1]s", string(raw))
+		review, err := DecodeReview([]byte(`{"request":{` + before + string(raw) + `}}`))
 		switch {
 		case decoded == nil && err != nil && !strings.Contains(err.Error(), "nested too deeply"):
 			t.Errorf("what can be decoded is not carried: %v", err)
 		case err == nil && decoded != nil && json.Valid(raw) && !stricter(raw, decoded) && !strings.Contains(decoded.Error(), "not a JSON object"):
 			t.Errorf("what cannot be decoded is carried: %v", decoded)
-		case err == nil && json.Valid(raw) && len(review) == 1:
+		case err == nil && len(review) == 1:
 			request, _ := review["request"].(map[string]any)
 			key := "object"
 			if _, two := request["oldObject"]; two {
 				key = "oldObject"
 			}
-			checkOneCarried(t, raw, request[key], want)
+			if len(request) == c.members {
+				checkOneCarried(t, raw, request[key], want)
+			}
 		}
 	}
 }

@@ -122,17 +122,18 @@ func (n *normaliser) create() (err error) {
 
 func (n *normaliser) update() (err error) {
 	a := n.action
-	if n.Decoded.OldObject == nil || n.Decoded.Object == nil {
-		t := &twins{}
-		defer t.release()
-		if n.Decoded.OldObject, err = decodeBy(t.decode, "oldObject", n.OldObject); err != nil {
-			return err
-		}
-		if n.Decoded.Object, err = decodeBy(t.decode, "object", n.Object); err != nil {
-			return err
-		}
-	}
 	a.Old, a.New = n.Decoded.OldObject, n.Decoded.Object
+	if a.Old != nil && a.New != nil {
+		return n.compare()
+	}
+	t := &twins{}
+	defer t.release()
+	if a.Old, err = decodeBy(t.decode, "oldObject", n.OldObject); err != nil {
+		return err
+	}
+	if a.New, err = decodeBy(t.decode, "object", n.Object); err != nil {
+		return err
+	}
 	return n.compare()
 }
 

@@ -67,10 +67,13 @@ func (d *decoder) carriedObject() (map[string]any, error) {
 		return d.skipped()
 	}
 	inner := decoder{text: d.text, at: d.at, left: d.left, items: d.items, buf: d.buf, empty: map[string]any{}, sharesSets: true}
-	object, err := d.objects.object(&inner, d.alike)
+	read := (*decoder).object
+	if d.alike {
+		read = d.objects.object
+	}
+	object, err := read(&inner)
 	if err != nil {
 		d.objects.release()
-		d.objects = twins{}
 		return d.skipped()
 	}
 	d.at, d.items, d.buf = inner.at, inner.items, inner.buf

@@ -44,21 +44,13 @@ const (
 )
 
 // decode decodes the first text at the first call, and the second at the second.
-func (t *twins) decode(d *decoder) (map[string]any, error) {
-	d.twins = t
-	return t.read(d, (*decoder).whole)
-}
+func (t *twins) decode(d *decoder) (map[string]any, error) { return t.read(d, (*decoder).whole) }
 
-// object decodes the object at hand, which may be the first or the second in one text, or where they are not alike one of its own.
-func (t *twins) object(d *decoder, alike bool) (map[string]any, error) {
-	if !alike {
-		return d.object()
-	}
-	d.twins = t
-	return t.read(d, (*decoder).object)
-}
+// object decodes the object at hand: the first in a text at the first call, and the second in the same text at the second.
+func (t *twins) object(d *decoder) (map[string]any, error) { return t.read(d, (*decoder).object) }
 
 func (t *twins) read(d *decoder, read func(*decoder) (map[string]any, error)) (map[string]any, error) {
+	d.twins = t
 	if !t.isRead {
 		t.text, t.marks = d.text, newMarks((len(d.text)-d.at)/bytesPerMark)
 	}
@@ -80,16 +72,14 @@ func newMarks(count int) []mark {
 	return make([]mark, 0, max(minMarks, min(count, firstMarks)))
 }
 
-// release is called when both texts are read. The marks must hold nothing: what is read is kept by others, or by nobody.
+// release is called when both texts are read, or the first cannot be: what is read then is a first text again. The marks must
+// hold nothing: what is read is kept by others, or by nobody.
 func (t *twins) release() {
-	if t.marks == nil {
-		return
-	}
 	clear(t.marks)
-	if marks := t.marks[:0]; cap(marks) <= firstMarks {
+	if marks := t.marks[:0]; cap(marks) > 0 && cap(marks) <= firstMarks {
 		marksOfObject.Put(&marks)
 	}
-	t.marks = nil
+	*t = twins{}
 }
 
 // part reads the value of a member, or with an empty key of an element.
