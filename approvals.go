@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"sync/atomic"
 
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,7 +55,6 @@ func (op *operator) approvalReader() (client.Reader, error) {
 	r := &whicheverReader{held: op.approvals, live: op.mgr.GetAPIReader()}
 	err := op.mgr.Add(everywhere(func(ctx context.Context) error {
 		if op.approvals.WaitForSync(ctx) {
-			r.complete.Store(true)
 			ctrl.Log.WithName("approvals").Info("All approvals are in memory")
 		}
 		return nil
@@ -68,12 +66,12 @@ func (op *operator) approvalReader() (client.Reader, error) {
 }
 
 type whicheverReader struct {
-	held, live client.Reader
-	complete   atomic.Bool
+	held *archive.Archive
+	live client.Reader
 }
 
 func (r *whicheverReader) now() client.Reader {
-	if r.complete.Load() {
+	if r.held.Synced() {
 		return r.held
 	}
 	return r.live

@@ -127,6 +127,9 @@ func (a *Archive) WaitForSync(ctx context.Context) bool {
 	return true
 }
 
+// Synced says that all approvals are held, as WaitForSync has found out.
+func (a *Archive) Synced() bool { return a.synced.Load() }
+
 // Revision tells the latest resourceVersion that was seen of approvals: the API server sends it now and then even where nothing
 // changes.
 func (a *Archive) Revision() string { return a.informer.LastSyncResourceVersion() }

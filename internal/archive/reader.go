@@ -104,7 +104,7 @@ func hand(held any, to *v1alpha1.ActionApproval, readOnly *bool) error {
 
 // Has says whether any approval has a value in a field that is indexed. It is true as well where that is not known.
 func (a *Archive) Has(field, value string) bool {
-	if !a.synced.Load() {
+	if !a.Synced() {
 		return true
 	}
 	keys, err := a.informer.GetIndexer().IndexKeys(field, value)
