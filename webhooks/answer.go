@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
@@ -13,17 +12,11 @@ import (
 	"github.com/countersign-dev/countersign/internal/jsontext"
 )
 
-// answers are what answers are written in.
-var answers sync.Pool // of *[]byte
-
 // writeAnswer sends what a handler says of a review. It is on its way when this returns: what is counted afterwards keeps
 // nobody waiting.
 func writeAnswer(w http.ResponseWriter, r *admission.Response) error {
-	buf, ok := answers.Get().(*[]byte)
-	if !ok {
-		buf = new([]byte)
-	}
-	defer answers.Put(buf)
+	buf := takeBuffer()
+	defer buffers.Put(buf)
 	text, err := appendAnswer((*buf)[:0], &r.AdmissionResponse)
 	if err != nil {
 		return err

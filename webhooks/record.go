@@ -23,9 +23,6 @@ func NewRecorder(out io.Writer, source string) *Recorder {
 	return &Recorder{out: out, source: source}
 }
 
-// lines are what lines are written in: with many policies, larger than all else that a decision needs.
-var lines sync.Pool // of *[]byte
-
 // maxChanges bounds how many changes one line holds.
 const maxChanges = 64
 
@@ -38,11 +35,8 @@ func (r *Recorder) Record(v *verdict) error {
 	if policies.err != nil {
 		return fmt.Errorf("encoding policies: %w", policies.err)
 	}
-	buf, ok := lines.Get().(*[]byte)
-	if !ok {
-		buf = new([]byte)
-	}
-	defer lines.Put(buf)
+	buf := takeBuffer()
+	defer buffers.Put(buf)
 	event := r.event(v)
 	line, err := event.AppendLine((*buf)[:0], policies.record)
 	if err != nil {
