@@ -9,9 +9,9 @@ import (
 // patience is a context that ends at a deadline, as one by context.WithDeadline does. But it takes a timer only once somebody
 // asks when it ends: most decisions wait for nothing.
 type patience struct {
-	context.Context //nolint:containedctx // it is one itself
-	deadline        time.Time
-	mu              sync.Mutex
+	review   context.Context //nolint:containedctx // it is one itself
+	deadline time.Time
+	mu       sync.Mutex
 	// timed is the context with the timer, nil while there is none.
 	timed context.Context //nolint:containedctx // of which it is the end
 	end   context.CancelFunc
@@ -19,7 +19,7 @@ type patience struct {
 
 // patient returns a context that ends at the latest after so long. Stop it when nobody needs it any more.
 func patient(ctx context.Context, limit time.Duration) *patience {
-	return &patience{Context: ctx, deadline: time.Now().Add(limit)}
+	return &patience{review: ctx, deadline: time.Now().Add(limit)}
 }
 
 // stop ends the context.
@@ -35,7 +35,7 @@ func (p *patience) withTimer() context.Context {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.timed == nil {
-		p.timed, p.end = context.WithDeadline(p.Context, p.deadline)
+		p.timed, p.end = context.WithDeadline(p.review, p.deadline)
 	}
 	return p.timed
 }

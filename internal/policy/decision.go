@@ -90,7 +90,7 @@ type Input struct {
 	// History is what the actor did before. Nil means that it is not known: whatever needs it then refuses. See
 	// Set.NeedsHistory.
 	History *activity.History
-	// Done, once closed, says that the time for the decision is over: guards then fail. Nil never is.
+	// Done gives what is closed once the time for the decision is over: guards then fail. Nil: it never is.
 	Done func() <-chan struct{}
 
 	// unremembered says that nobody records what the actor does: policies are judged without what needs it.
