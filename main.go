@@ -260,7 +260,10 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	policies := &webhooks.PolicyWebhook{
 		Self: op.self, Clock: op.clock, Schemas: &webhooks.Schemas{Kinds: op.kinds, Discovery: op.discovery},
 	}
-	server := webhooks.NewServer(op.webhookPort, op.certs, op.clients())
+	server, err := webhooks.NewServer(op.webhookPort, op.certs, op.clients())
+	if err != nil {
+		return err
+	}
 	for path, handler := range map[string]http.Handler{
 		controllers.EnforcePath:    webhooks.Reviews(&actions),
 		controllers.ObservePath:    webhooks.Reviews(&observer),

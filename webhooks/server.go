@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
-	"sigs.k8s.io/controller-runtime/pkg/webhook"
 
 	"github.com/countersign-dev/countersign/internal/certificate"
 )
@@ -26,7 +25,8 @@ import (
 // Server serves the webhooks as soon as there are certificates. It implements manager.Runnable, and by
 // not being a webhook.Server itself it starts after the caches: what it answers, it answers with policies.
 type Server struct {
-	hooks   webhook.Server // of which only the paths are used, with their metrics
+	paths   *http.ServeMux
+	traffic traffic
 	port    int
 	certs   certificate.Dir
 	clients Clients
@@ -50,16 +50,19 @@ const (
 )
 
 // NewServer returns a server on a port that reads its certificates from a directory. It follows their rotation.
-func NewServer(port int, certs certificate.Dir, clients Clients) *Server {
-	return &Server{
-		port: port, certs: certs, clients: clients, log: ctrl.Log.WithName("webhooks"),
-		hooks: webhook.NewServer(webhook.Options{Port: port}),
+func NewServer(port int, certs certificate.Dir, clients Clients) (*Server, error) {
+	counted, err := newTraffic()
+	if err != nil {
+		return nil, fmt.Errorf("registering the metrics of the webhook server: %w", err)
 	}
+	return &Server{
+		paths: http.NewServeMux(), traffic: counted, port: port, certs: certs, clients: clients, log: ctrl.Log.WithName("webhooks"),
+	}, nil
 }
 
 // Register has a handler answer reviews at a path, if their sender may ask.
 func (s *Server) Register(path string, reviews http.Handler) {
-	s.hooks.Register(path, s.clients.only(reviews))
+	s.paths.Handle(path, s.traffic.count(path, s.clients.only(reviews)))
 }
 
 // NeedLeaderElection says that every replica answers.
@@ -120,7 +123,7 @@ func (s *Server) serve(ctx context.Context) error {
 // server lets reviews that are under way when the context ends be answered.
 func (s *Server) server(ctx context.Context) *http.Server {
 	return &http.Server{
-		Handler: s.hooks.WebhookMux(), BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+		Handler: s.paths, BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 		ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: log.New(complaints{s.log}, "", 0),
 	}
