@@ -33,8 +33,8 @@ func decodeObject(text string, depth int) (map[string]any, error) {
 	return d.whole()
 }
 
-// view is a text that shares memory with bytes which nobody changes any more. A review is read twice, as a whole and its
-// objects: to copy it each time makes more garbage than all values that are read.
+// view is a text that shares memory with bytes which nobody changes any more: to copy a review makes more garbage than all
+// values that are read.
 func view(raw []byte) string {
 	return unsafe.String(unsafe.SliceData(raw), len(raw)) //nolint:gosec // that the bytes stay as they are is said where they come from
 }
@@ -69,12 +69,6 @@ type decoder struct {
 	items []any
 	// buf holds a string with escapes while it is read.
 	buf []byte
-	// raw is the text as it came, of which DecodeReview keeps parts, and objects are those that it carries. Nil: everything is
-	// decoded.
-	raw     []byte
-	objects twins
-	// alike says that two objects are carried which are alike.
-	alike bool
 	// twins is set where the text, or what is read of it, is one of two that are alike.
 	twins *twins
 	// empty stands for all empty objects, of which managedFields have many. Nil: each is one of its own.
@@ -167,7 +161,7 @@ func (d *decoder) object() (map[string]any, error) {
 		if err != nil {
 			return nil, err
 		}
-		value, err := d.member(key)
+		value, err := d.part(key)
 		if err != nil {
 			return nil, err
 		}

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/countersign-dev/countersign/internal/reviewtest"
 )
@@ -61,19 +63,19 @@ func checkTwins(t *testing.T, r Request) {
 
 // carry has a review carry the objects of a request, which are decoded with it where that is possible.
 func carry(r Request) Request {
-	text := []byte(`{"request":{"operation":"UPDATE"`)
-	for name, raw := range map[string][]byte{"object": r.Object, "oldObject": r.OldObject} {
-		if json.Valid(raw) {
-			text = fmt.Appendf(text, `,%q:%s`, name, raw)
-		}
+	if !utf8.Valid(r.Object) || !utf8.Valid(r.OldObject) || !json.Valid(r.Object) || !json.Valid(r.OldObject) {
+		return r
 	}
-	review, err := DecodeReview(append(text, "}}"...))
+	c := Carry(slices.Concat(r.Object, []byte(","), r.OldObject), 0)
+	defer c.Close()
+	object, err := c.Twin()
+	if err != nil || !c.Pass(",") {
+		return r
+	}
+	old, err := c.Twin()
 	if err != nil {
 		return r
 	}
-	request, _ := review["request"].(map[string]any)
-	object, _ := request["object"].(Carried)
-	old, _ := request["oldObject"].(Carried)
 	r.Decoded = Decoded{Object: object.Object, OldObject: old.Object}
 	return r
 }

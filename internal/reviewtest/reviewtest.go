@@ -3,8 +3,10 @@
 package reviewtest
 
 import (
+	"bytes"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -55,14 +57,19 @@ func read(tb testing.TB, path string) Review {
 			tb.Fatalf("reading %s: %v", path, err)
 		}
 	}
-	body, err := json.Marshal(map[string]any{"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": file.Request})
-	if err != nil {
-		tb.Fatal(err)
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, file.Request); err != nil {
+		tb.Fatalf("reading %s: %v", path, err)
 	}
 	return Review{
-		Name: filepath.Base(path), Body: body, Facts: file.Facts, Target: file.Target,
+		Name: filepath.Base(path), Body: Post(compact.Bytes()), Facts: file.Facts, Target: file.Target,
 		Object: unlessNull(request.Object), OldObject: unlessNull(request.OldObject),
 	}
+}
+
+// Post is what an API server posts of a request.
+func Post(request []byte) []byte {
+	return fmt.Appendf(nil, `{"kind":"AdmissionReview","apiVersion":"admission.k8s.io/v1","request":%s}`+"\n", request)
 }
 
 func unlessNull(raw json.RawMessage) []byte {
