@@ -38,6 +38,12 @@ var (
 		Help: "Actions that a Warn or Audit policy would have decided otherwise, by enforcement (Warn, Audit) and the " +
 			"outcome it would have had (Allow, Deny, RequireApproval).",
 	}, []string{"enforcement", "outcome"})
+
+	// unusual counts reviews in a form in which no API server is known to send them.
+	unusual = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "countersign_admission_unusual_reviews_total",
+		Help: "Reviews of agents' actions in another form than that of known API servers: they are judged as well, but it takes longer.",
+	})
 )
 
 // certificateExpiry is the metric of a certificateCollector.
@@ -62,7 +68,7 @@ func (c certificateCollector) Collect(out chan<- prometheus.Metric) {
 
 // RegisterMetrics adds the metrics of this package to the manager's registry. Call it once.
 func RegisterMetrics(certs certificate.Dir) error {
-	for _, c := range []prometheus.Collector{decisions, decisionSeconds, observations, certificateCollector{certs}} {
+	for _, c := range []prometheus.Collector{decisions, decisionSeconds, observations, unusual, certificateCollector{certs}} {
 		if err := metrics.Registry.Register(c); err != nil {
 			return err
 		}

@@ -37,6 +37,8 @@ func TestMetrics(t *testing.T) {
 		`countersign_admission_decisions_total{operation="DELETE",outcome="Allow",reason="FreezeActive"} 0`,
 		`countersign_admission_observations_total{enforcement="Audit",outcome="Deny"} 0`,
 		`countersign_admission_decision_duration_seconds_count{outcome="Deny"} `,
+		`countersign_admission_unusual_reviews_total 0`,
+		`controller_runtime_webhook_requests_in_flight{webhook="/enforce"} 0`,
 		`countersign_webhook_certificate_expiry_timestamp_seconds 1.`,
 		`countersign_policies{enforcement="Enforce",state="Ready"} 1`,
 		`countersign_policy_window_state{policy="p-` + namespace + `",state="Open"} 1`,
@@ -45,6 +47,14 @@ func TestMetrics(t *testing.T) {
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("the metrics do not hold %s", want)
+		}
+	}
+	for _, counted := range []string{
+		`controller_runtime_webhook_requests_total{code="200",webhook="/enforce"} `,
+		`controller_runtime_webhook_latency_seconds_count{webhook="/enforce"} `,
+	} {
+		if _, number, found := strings.Cut(text, "\n"+counted); !found || strings.HasPrefix(number, "0") {
+			t.Errorf("nothing is counted as %s", counted)
 		}
 	}
 	for line := range strings.Lines(text) {

@@ -1,7 +1,6 @@
 package webhooks
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"net/http"
@@ -31,18 +30,22 @@ type Reviewer interface {
 func Reviews(reviewer Reviewer) http.Handler {
 	hook := &admission.Webhook{Handler: reviewer, LogConstructor: withoutReview}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, isRead := r.Body.(readBody)
+		body, isRead := r.Body.(*readBody)
 		if !isRead || r.Header.Get("Content-Type") != "application/json" {
 			hook.ServeHTTP(w, r)
 			return
 		}
 		request, objects, isKnown := intake.ReadReview(body.content)
+		if !isKnown && body.complete() == nil { // it may not have ended with a newline
+			request, objects, isKnown = intake.ReadReview(body.content)
+		}
 		if !isKnown {
+			unusual.Inc()
 			hook.ServeHTTP(w, r)
 			return
 		}
-		response, then := review(r.Context(), reviewer, request, objects)
-		if err := writeAnswer(w, &response); err != nil {
+		response, then := review(attended{r.Context(), body}, reviewer, request, objects)
+		if err := body.answer(w, &response); err != nil {
 			ctrl.LoggerFrom(r.Context()).Error(err, "An answer cannot be written", "review", request.UID)
 		}
 		then()
@@ -75,12 +78,3 @@ func review(
 // withoutReview keeps the logger as it is. controller-runtime would encode six values for it at each review, which takes longer
 // than most decisions do. What logs something about a review says about which.
 func withoutReview(logger logr.Logger, _ *admission.Request) logr.Logger { return logger }
-
-// readBody is a body that LimitSize has read.
-type readBody struct {
-	*bytes.Reader
-	content []byte
-}
-
-// Close implements io.Closer.
-func (readBody) Close() error { return nil }

@@ -42,8 +42,11 @@ func FuzzReviews(f *testing.F) {
 			request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/enforce", bytes.NewReader(body))
 			request.Header.Set("Content-Type", contentType)
 			answer := httptest.NewRecorder()
-			LimitSize(to).ServeHTTP(answer, request)
+			LimitSize(to).ServeHTTP(duplex{answer}, request)
 			return answer
+		}
+		if isAnsweredFirst(body) {
+			return
 		}
 		want, wantRequests := send(&admission.Webhook{Handler: handler}), requests
 		requests = nil
@@ -55,6 +58,21 @@ func FuzzReviews(f *testing.F) {
 			t.Errorf("the answer is %d, want %d; they differ (-want +got):\n%s", got.Code, want.Code, diff)
 		}
 	})
+}
+
+// duplex is a recorder of answers that come before a body is read whole, as a connection can carry them.
+type duplex struct{ *httptest.ResponseRecorder }
+
+func (duplex) EnableFullDuplex() error { return nil }
+
+// isAnsweredFirst says whether a body is a review and one byte more that should not be there: it is seen only after the answer.
+func isAnsweredFirst(body []byte) bool {
+	last := len(body) - 1
+	if last < 0 || bytes.IndexByte([]byte(" \t\r\n"), body[last]) >= 0 {
+		return false
+	}
+	_, _, isKnown := intake.ReadReview(body[:last])
+	return isKnown
 }
 
 // uncounted is a handler with nothing left to do.

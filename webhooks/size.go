@@ -53,16 +53,21 @@ func LimitSize(next http.Handler) http.Handler {
 		case len(body) > MaxReview:
 			refuseLarge(w, body)
 		default:
-			r.Body = readBody{bytes.NewReader(body), body}
+			r.Body = &readBody{content: body, rest: r.Body}
 			next.ServeHTTP(w, r)
 		}
 	})
 }
 
-// readSmall reads up to smallReview bytes, into memory of the size that the caller announces.
+// readSmall reads up to smallReview bytes, into memory of the size that the caller announces. The last byte of what is shorter,
+// and announced, is left (readBody).
 func readSmall(r *http.Request) ([]byte, error) {
-	announced := min(max(r.ContentLength, 0), smallReview)
-	body := bytes.NewBuffer(make([]byte, 0, announced+bytes.MinRead))
+	if n := r.ContentLength; n > 0 && n < smallReview {
+		body := make([]byte, n-1, n)
+		_, err := io.ReadFull(r.Body, body)
+		return body, err
+	}
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), smallReview)+bytes.MinRead))
 	_, err := io.Copy(body, io.LimitReader(r.Body, smallReview))
 	return body.Bytes(), err
 }
