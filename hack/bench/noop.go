@@ -37,9 +37,8 @@ const (
 	usualName = "usual.example.com"
 )
 
-// floors are the webhooks that do nothing, by the names of their entries. The least that any webhook in Go does is to read the
-// AdmissionReview into its Go type, objects left as they are, and to write the answer. Most are made with a library that does
-// more.
+// floors are the webhooks that do nothing, by the names of their entries: one reads the AdmissionReview into its Go type, objects
+// left as they are, and writes the answer. Most are made with a library that does more.
 var floors = map[string]http.Handler{
 	noopName: http.HandlerFunc(admitAll),
 	usualName: &admission.Webhook{Handler: admission.HandlerFunc(func(context.Context, admission.Request) admission.Response {
