@@ -1,9 +1,7 @@
 package webhooks
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 
 	admissionv1 "k8s.io/api/admission/v1"
@@ -43,8 +41,8 @@ func appendAnswer(text []byte, r *admissionv1.AdmissionResponse) ([]byte, error)
 		}
 		if len(r.AuditAnnotations) > 0 {
 			w.Object("auditAnnotations", func() {
-				for _, key := range slices.Sorted(maps.Keys(r.AuditAnnotations)) {
-					w.Text(key, r.AuditAnnotations[key])
+				for key, value := range r.AuditAnnotations {
+					w.Text(key, value)
 				}
 			})
 		}
