@@ -87,8 +87,8 @@ type operator struct {
 	// approvals holds approvals, apart from the manager's cache, and approvalClient reads them there.
 	approvals      *archive.Archive
 	approvalClient client.Client
-	// hashKey is nil until the key was read.
-	hashKey atomic.Pointer[action.Hasher]
+	// hashKeys is nil until the keys were read, and when there may be others.
+	hashKeys atomic.Pointer[action.Hasher]
 }
 
 // serve runs the operator.
@@ -161,7 +161,7 @@ func (op *operator) addCertificates() error {
 	host := op.service + "." + op.namespace + ".svc"
 	reconciler := &controllers.CertificateReconciler{
 		Client: op.mgr.GetClient(), Secret: client.ObjectKey{Namespace: op.namespace, Name: op.certSecret},
-		Host: host, Dir: op.certs, Trust: op.trusted, Clock: op.clock,
+		Host: host, Dir: op.certs, Trust: op.trusted, Rekeyed: op.rekeyed, Clock: op.clock,
 	}
 	if op.providedCertSecret != "" {
 		reconciler.Provided = client.ObjectKey{Namespace: op.namespace, Name: op.providedCertSecret}
@@ -283,19 +283,39 @@ func (op *operator) addWebhooks(out io.Writer) error {
 	return op.addChecks(server)
 }
 
-// hasher gives the key of the installation. It is read once, as soon as it is there: every review asks for it, and it
-// never changes.
+// hasher gives the keys of the installation, as soon as they are there. They are kept until they change: every review asks for
+// them.
 func (op *operator) hasher() (action.Hasher, error) {
-	if known := op.hashKey.Load(); known != nil {
+	if known := op.hashKeys.Load(); known != nil {
 		return *known, nil
 	}
-	id, key, err := op.certs.HashKey()
+	read, err := op.readHashKeys()
 	if err != nil {
 		return action.Hasher{}, err
 	}
-	read := action.Hasher{KeyID: id, Key: key}
-	op.hashKey.Store(&read)
+	op.hashKeys.CompareAndSwap(nil, read) // what was read since is newer
+	return *read, nil
+}
+
+func (op *operator) readHashKeys() (*action.Hasher, error) {
+	current, previous, err := op.certs.HashKeys()
+	if err != nil {
+		return nil, err
+	}
+	read := &action.Hasher{KeyID: current.ID, Key: current.Key}
+	if previous != nil {
+		read.Previous = &action.Hasher{KeyID: previous.ID, Key: previous.Key}
+	}
 	return read, nil
+}
+
+// rekeyed reads the hash keys again. Why that fails the next review is told.
+func (op *operator) rekeyed() {
+	read, err := op.readHashKeys()
+	if err != nil {
+		read = nil
+	}
+	op.hashKeys.Store(read)
 }
 
 func (op *operator) addChecks(server *webhooks.Server) error {

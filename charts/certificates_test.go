@@ -5,11 +5,15 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	certutil "k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -133,5 +137,68 @@ func TestExistingSecret(t *testing.T) {
 			t.Error("there is another one")
 		}
 		wantServed(t, again, own["tls.crt"])
+	})
+}
+
+var hashKeyInRefusal = regexp.MustCompile(`hash=v1\.([0-9a-f]+):`)
+
+// hashKeyOf names the key under which the operator hashes what an agent does with a Secret.
+func hashKeyOf(ctx context.Context, agent *connection) (string, error) {
+	err := agent.Create(ctx, &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{GenerateName: "test-", Namespace: agentNamespace}, StringData: map[string]string{"password": "a"},
+	})
+	if err := asRefused(err); err != nil {
+		return "", err
+	}
+	name := hashKeyInRefusal.FindStringSubmatch(err.Error())
+	if name == nil {
+		return "", fmt.Errorf("the refusal has no hash: %w", err)
+	}
+	return name[1], nil
+}
+
+// TestHashKeyReplaced makes the hash key the previous one, as docs/operations.md says: the operator makes and uses another one, and
+// forgets the previous one once that is taken away.
+func TestHashKeyReplaced(t *testing.T) {
+	a := admin(t)
+	agent, _ := agentAndPerson(t)
+	install(t)
+	route(t, startOperator(t))
+	govern(t, a)
+	old := secretData(t, a)["hash.key"]
+	before, err := hashKeyOf(t.Context(), agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := func(text string) {
+		t.Helper()
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: certSecret}}
+		if err := a.Patch(t.Context(), secret, client.RawPatch(types.JSONPatchType, []byte(text))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	patch(`[{"op":"move","from":"/data/hash.key","path":"/data/hash-previous.key"}]`)
+	eventually(t, "another key to be used", func(ctx context.Context) error {
+		switch name, err := hashKeyOf(ctx, agent); {
+		case err != nil:
+			return err
+		case name == before:
+			return errors.New("it is still " + name)
+		}
+		return nil
+	})
+	data := secretData(t, a)
+	if !bytes.Equal(data["hash-previous.key"], old) || len(data["hash.key"]) == 0 || bytes.Equal(data["hash.key"], old) {
+		t.Errorf("the Secret holds %d keys, want another hash key beside the previous one", len(data))
+	}
+	patch(`[{"op":"remove","path":"/data/hash-previous.key"}]`)
+	stays(t, "the new key", time.Second, func(ctx context.Context) error {
+		switch name, err := hashKeyOf(ctx, agent); {
+		case err != nil:
+			return err
+		case name == before:
+			return errors.New("it is " + name + " again")
+		}
+		return nil
 	})
 }

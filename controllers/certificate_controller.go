@@ -42,7 +42,9 @@ type CertificateReconciler struct {
 	Dir certificate.Dir
 	// Trust is told that the bundle in the directory may have changed. It must not block.
 	Trust func()
-	Clock clock.PassiveClock
+	// Rekeyed is told that the hash keys in the directory may have changed. It must not block.
+	Rekeyed func()
+	Clock   clock.PassiveClock
 
 	// pending is the certificate that waits, since and trusted are when it was first seen, and first seen to be trusted.
 	pending        []byte
@@ -78,9 +80,11 @@ func (r *CertificateReconciler) Reconcile(ctx context.Context, _ reconcile.Reque
 	}
 	if err := r.Dir.Write(map[string][]byte{
 		certificate.HashKeyFile: secret.Data[certificate.HashKeyFile], certificate.CAFile: bundle,
+		certificate.PreviousHashKeyFile: secret.Data[certificate.PreviousHashKeyFile],
 	}); err != nil {
 		return reconcile.Result{}, err
 	}
+	r.Rekeyed()
 	r.Trust()
 	return r.serve(ctx, current)
 }

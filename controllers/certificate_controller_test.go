@@ -12,6 +12,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	certutil "k8s.io/client-go/util/cert"
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -29,6 +30,8 @@ type replacement struct {
 	dir        certificate.Dir
 	secret     *corev1.Secret
 	told       int
+	// keys are those that the directory held when they were said to change.
+	keys []certificate.HashKey
 }
 
 func newReplacement(t *testing.T) *replacement {
@@ -42,9 +45,20 @@ func newReplacement(t *testing.T) *replacement {
 	}
 	t.Cleanup(func() { r.remove(t) })
 	r.reconciler = &controllers.CertificateReconciler{
-		Client: r, Secret: client.ObjectKeyFromObject(r.secret), Dir: r.dir, Trust: func() { r.told++ }, Clock: r.clock,
+		Client: r, Secret: client.ObjectKeyFromObject(r.secret), Dir: r.dir, Trust: func() { r.told++ }, Rekeyed: func() { r.rekeyed(t) }, Clock: r.clock,
 	}
 	return r
+}
+
+func (r *replacement) rekeyed(t *testing.T) {
+	t.Helper()
+	current, previous, err := r.dir.HashKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.keys = []certificate.HashKey{current}; previous != nil {
+		r.keys = append(r.keys, *previous)
+	}
 }
 
 func (r *replacement) remove(t *testing.T) {
@@ -181,4 +195,31 @@ func TestReplacedWhileNobodyServes(t *testing.T) {
 	r.clock.SetTime(r.clock.Now().Add(time.Minute))
 	r.pass(t)
 	r.want(t, "after a minute", authority, cert)
+}
+
+// TestHashKeyMoved replaces the hash key as people do, and takes the previous one away.
+func TestHashKeyMoved(t *testing.T) {
+	r := newReplacement(t)
+	r.replace(t)
+	patch := func(text string) {
+		t.Helper()
+		if err := r.Patch(t.Context(), r.secret, client.RawPatch(types.JSONPatchType, []byte(text))); err != nil {
+			t.Fatal(err)
+		}
+		r.pass(t)
+	}
+	r.pass(t)
+	first := r.keys
+	if len(first) != 1 {
+		t.Fatalf("at first there are the keys %v", first)
+	}
+	patch(`[{"op":"move","from":"/data/hash.key","path":"/data/hash-previous.key"}]`)
+	second := r.keys
+	if len(second) != 2 || second[0].ID == first[0].ID || second[1].ID != first[0].ID {
+		t.Errorf("of key %v come %v", first, second)
+	}
+	patch(`[{"op":"remove","path":"/data/hash-previous.key"}]`)
+	if len(r.keys) != 1 || r.keys[0].ID != second[0].ID {
+		t.Errorf("without the previous one there are the keys %v, want only %v", r.keys, second[0])
+	}
 }

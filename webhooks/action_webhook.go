@@ -32,7 +32,7 @@ type ActionWebhook struct {
 	Registry *registry.Registry
 	// Cluster reads facts.
 	Cluster *intake.Cluster
-	// Hasher gives the key under which actions are hashed; an error means that there is none yet.
+	// Hasher gives the keys under which actions are hashed; an error means that there is none yet.
 	Hasher func() (action.Hasher, error)
 	// Approvals are asked where a decision needs consent.
 	Approvals *Approvals
@@ -63,8 +63,10 @@ type verdict struct {
 	request  action.Request
 	action   *action.Action // nil where the request has no normal form
 	decision policy.Decision
-	hash     string
-	now      time.Time
+	// hash is that of the action by the hasher.
+	hash   string
+	hasher action.Hasher
+	now    time.Time
 }
 
 // Handle implements admission.Handler.
@@ -122,9 +124,9 @@ func (w *ActionWebhook) judge(ctx context.Context, r action.Request, now time.Ti
 		v.decision = w.failure(intake.ReasonOf(err), err.Error())
 		return v
 	}
-	v.action = in.Action
+	v.action, v.hasher = in.Action, hasher
 	v.hash = hasher.Hash(in.Action)
-	if err := w.decide(ctx, state.Set, in, &v, hasher); err != nil {
+	if err := w.decide(ctx, state.Set, in, &v); err != nil {
 		v.decision = w.failure(reasonOf(err), err.Error())
 	}
 	if state.Orphans && !v.decision.Governed {
@@ -138,10 +140,10 @@ const orphan = "the policies of this account have vanished with the resource def
 	"they are restored"
 
 // decide decides on what the agent did before, where a policy wants to know that.
-func (w *ActionWebhook) decide(ctx context.Context, set *policy.Set, in policy.Input, v *verdict, hasher action.Hasher) error {
+func (w *ActionWebhook) decide(ctx context.Context, set *policy.Set, in policy.Input, v *verdict) error {
 	once := func() error {
 		v.decision = set.Decide(in)
-		return w.consent(ctx, in, v, hasher)
+		return w.consent(ctx, in, v)
 	}
 	onHistory := func(h *activity.History, now time.Time) error {
 		in.History, in.Now, v.now = h, now, now
@@ -198,14 +200,14 @@ func reasonOf(err error) policy.Reason {
 }
 
 // consent asks the approvals where the decision does.
-func (w *ActionWebhook) consent(ctx context.Context, in policy.Input, v *verdict, hasher action.Hasher) error {
+func (w *ActionWebhook) consent(ctx context.Context, in policy.Input, v *verdict) error {
 	if w.ObserveOnly || !v.decision.Governed || v.decision.Outcome != policy.Ask {
 		return nil
 	}
 	if err := w.Trust.Approvals(); err != nil {
 		return err
 	}
-	return w.Approvals.Consult(ctx, in, v, hasher)
+	return w.Approvals.Consult(ctx, in, v)
 }
 
 // disturb ends the approvals that an action which passes takes the ground from.

@@ -82,7 +82,6 @@ func ByRequester(a *v1alpha1.ActionApproval) []string {
 type plea struct {
 	in      policy.Input
 	v       *verdict
-	hasher  action.Hasher
 	attempt approval.Attempt
 	request approval.Request
 	// pending is the first request found that waits for people, settling the first approval whose uses are made, though
@@ -96,10 +95,7 @@ type plea struct {
 
 // Consult looks for an approval of an action whose decision asks for one, and changes the decision accordingly: it
 // passes, or says what to wait for.
-func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, hasher action.Hasher) error {
-	p := &plea{in: in, v: v, hasher: hasher}
-	p.attempt = intake.Attempt(v.request.ID, v.hash, in.Action, &v.decision, hasher)
-	p.request = intake.ApprovalRequest(&p.attempt, &v.decision, a.OperatorNamespace)
+func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict) error {
 	known, err := a.ofRequester(ctx, in.Action.Actor.Username)
 	if err != nil {
 		return err
@@ -107,6 +103,10 @@ func (a *Approvals) Consult(ctx context.Context, in policy.Input, v *verdict, ha
 	if known, err = a.withDeletions(ctx, known, in.Action); err != nil {
 		return err
 	}
+	v.rekey(known)
+	p := &plea{in: in, v: v}
+	p.attempt = intake.Attempt(v.request.ID, v.hash, in.Action, &v.decision, v.hasher)
+	p.request = intake.ApprovalRequest(&p.attempt, &v.decision, a.OperatorNamespace)
 	for _, candidate := range known {
 		done, err := a.try(ctx, p, candidate)
 		if done || err != nil {

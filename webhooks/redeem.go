@@ -233,8 +233,9 @@ func (a *Approvals) Disturb(ctx context.Context, v *verdict) error {
 	if err := a.Cached.List(ctx, &list, client.MatchingFields{TargetField: v.action.UID}, client.UnsafeDisableDeepCopy); err != nil {
 		return fmt.Errorf("listing approvals: %w", err)
 	}
+	hashes := v.hashes()
 	disturbed := slices.DeleteFunc(list.Items, func(k v1alpha1.ActionApproval) bool {
-		return !usable(&k, a.Clock.Now()) || !approval.Disturbs(&k, v.action, v.hash)
+		return !usable(&k, a.Clock.Now()) || !approval.Disturbs(&k, v.action, hashes...)
 	})
 	if len(disturbed) == 0 {
 		return nil

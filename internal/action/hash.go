@@ -24,6 +24,9 @@ type Hasher struct {
 	KeyID string
 	// Key is the key of the HMAC through which secret values enter. Whoever knows it can guess short secrets.
 	Key []byte
+	// Previous is the hasher with the key that this one has replaced: what is known by its hashes is known by them still. Nil:
+	// there is none.
+	Previous *Hasher
 }
 
 // Hash identifies an action: equal for every way of doing one thing, different for anything else. It is

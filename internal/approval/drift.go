@@ -9,10 +9,10 @@ import (
 )
 
 // Disturbs says whether an action of a governed subject, as it is admitted, takes away what an approval was given for:
-// it is another action on the same object. That ends the approval as Void.
-func Disturbs(a *v1alpha1.ActionApproval, act *action.Action, hash string) bool {
+// it is another action on the same object. That ends the approval as Void. The hashes are those by which the action is known.
+func Disturbs(a *v1alpha1.ActionApproval, act *action.Action, hashes ...string) bool {
 	asked := a.Spec.Action
-	return asked != nil && asked.UID != "" && asked.UID == act.UID && asked.Hash != hash &&
+	return asked != nil && asked.UID != "" && asked.UID == act.UID && !slices.Contains(hashes, asked.Hash) &&
 		asked.Group == act.Group && asked.Resource == act.Resource &&
 		asked.Operation != v1alpha1.OperationConnect && act.Operation == v1alpha1.OperationUpdate && !act.Empty()
 }

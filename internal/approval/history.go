@@ -87,9 +87,8 @@ func FateOf(a *v1alpha1.ActionApproval, use *v1alpha1.ApprovalUse, step *action.
 	if step == nil {
 		return Failed
 	}
-	hash := h.Hash(step)
-	for _, from := range [][]string{byGeneration(generation(step.Old)), byVersion(step)} {
-		if use.Key == keyOf(kindUpdate, append(from, step.UID, hash)) {
+	for hasher := &h; hasher != nil; hasher = hasher.Previous {
+		if isUseOf(use, step, hasher.Hash(step)) {
 			return Landed
 		}
 	}
@@ -101,6 +100,16 @@ func FateOf(a *v1alpha1.ActionApproval, use *v1alpha1.ApprovalUse, step *action.
 	default:
 		return Unproven
 	}
+}
+
+// isUseOf says whether a use is of an update that is known by a hash.
+func isUseOf(use *v1alpha1.ApprovalUse, step *action.Action, hash string) bool {
+	for _, from := range [][]string{byGeneration(generation(step.Old)), byVersion(step)} {
+		if use.Key == keyOf(kindUpdate, append(from, step.UID, hash)) {
+			return true
+		}
+	}
+	return false
 }
 
 // includes says whether all changes are among others. What is cut, and secret values, count as equal.

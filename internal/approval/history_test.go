@@ -50,6 +50,34 @@ func TestFateOf(t *testing.T) {
 	}
 }
 
+// TestFateOfUnderPreviousKey has a variable, whose value is secret, be set under a key that is replaced before that is stored.
+func TestFateOfUnderPreviousKey(t *testing.T) {
+	set := func(value, version string, generation int64) map[string]any {
+		object := deployment(3, "web:1", version, generation)
+		object["spec"].(map[string]any)["env"] = []any{map[string]any{"name": "TOKEN", "value": value}}
+		return object
+	}
+	a := build(t, request(1)) // for something else, so that only the hash says that this landed
+	start, used := set("a", "10", 6), UsedBy(scaleUp())
+	step := stepOf(t, a, &used, start, set("b", "11", 7))
+	key, err := AttemptKey(step, hasher.Hash(step), "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	use := &v1alpha1.ApprovalUse{Key: key, Object: &used}
+	next := action.Hasher{KeyID: "k2", Key: []byte("another key")}
+	if next.Hash(step) == hasher.Hash(step) {
+		t.Fatal("the hash does not depend on the key")
+	}
+	if got := FateOf(a, use, step, next); got != Failed {
+		t.Errorf("without the previous key it is %d, want that it failed", got)
+	}
+	next.Previous = &hasher
+	if got := FateOf(a, use, step, next); got != Landed {
+		t.Errorf("with the previous key it is %d, want that it landed", got)
+	}
+}
+
 func TestPassed(t *testing.T) {
 	byGeneration := UsedBy(scaleUp())
 	byVersion := byGeneration

@@ -27,6 +27,8 @@ const (
 	BundleFile = "ca-bundle.crt"
 	// HashKeyFile is the key of the installation under which secret values enter the hashes of actions.
 	HashKeyFile = "hash.key"
+	// PreviousHashKeyFile is the key that was this before. It need not be there.
+	PreviousHashKeyFile = "hash-previous.key"
 )
 
 // hashKeySize is the size of a hash key in bytes: that of the output of SHA-256.
@@ -99,16 +101,27 @@ func (d Dir) publish(files map[string][]byte) error {
 const madeLink = "made"
 
 // Write puts those files into the directory that are given, each of them replaced in one step. The key comes before the
-// certificate, so that whoever watches the certificate finds its key.
+// certificate, so that whoever watches the certificate finds its key. A previous hash key without content is taken away.
 func (d Dir) Write(files map[string][]byte) error {
-	for _, name := range []string{HashKeyFile, CAFile, KeyFile, CertFile} {
+	for _, name := range []string{PreviousHashKeyFile, HashKeyFile, CAFile, KeyFile, CertFile} {
 		content, given := files[name]
 		if !given {
 			continue
 		}
-		if err := d.write(name, content); err != nil {
+		write := d.write
+		if name == PreviousHashKeyFile && len(content) == 0 {
+			write = d.remove
+		}
+		if err := write(name, content); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+func (d Dir) remove(name string, _ []byte) error {
+	if err := os.Remove(filepath.Join(string(d), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing %s: %w", name, err)
 	}
 	return nil
 }
@@ -159,12 +172,29 @@ func (d Dir) CABundle() ([]byte, error) {
 	return bundle, nil
 }
 
-// HashKey is the key of the installation with a short name that tells it from other keys.
-func (d Dir) HashKey() (id string, key []byte, err error) {
-	key, err = os.ReadFile(filepath.Join(string(d), HashKeyFile))
+// HashKey is a key under which secret values enter hashes, with a short name that tells it from others.
+type HashKey struct {
+	ID  string
+	Key []byte
+}
+
+// HashKeys are the key of the installation and the one before, which is nil where none is kept.
+func (d Dir) HashKeys() (current HashKey, previous *HashKey, err error) {
+	key, err := os.ReadFile(filepath.Join(string(d), HashKeyFile))
 	if err != nil {
-		return "", nil, fmt.Errorf("reading the hash key: %w", err)
+		return HashKey{}, nil, fmt.Errorf("reading the hash key: %w", err)
 	}
+	before, err := os.ReadFile(filepath.Join(string(d), PreviousHashKeyFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && bytes.Equal(before, key):
+		return hashKeyOf(key), nil, nil
+	case err != nil:
+		return HashKey{}, nil, fmt.Errorf("reading the previous hash key: %w", err)
+	}
+	return hashKeyOf(key), new(hashKeyOf(before)), nil
+}
+
+func hashKeyOf(key []byte) HashKey {
 	sum := sha256.Sum256(append([]byte("countersign hash key id "), key...))
-	return hex.EncodeToString(sum[:4]), key, nil
+	return HashKey{ID: hex.EncodeToString(sum[:4]), Key: key}
 }
