@@ -41,8 +41,9 @@ type Approvals struct {
 	Recorder events.EventRecorder
 	Clock    clock.PassiveClock
 
-	// turns of approvals that are being used.
+	// turns of approvals that are being used, and reads of those that are waited for.
 	turns turns
+	reads sharedReads
 	// mu guards paces.
 	mu sync.Mutex
 	// paces of requesters, by user name.

@@ -22,6 +22,9 @@ func (a *Approvals) try(ctx context.Context, p *plea, candidate *v1alpha1.Action
 	if candidate.Namespace != p.request.Namespace() || !p.concerns(candidate, a.Clock.Now()) {
 		return false, nil
 	}
+	if a.awaits(ctx, p, candidate) {
+		return false, nil
+	}
 	done, err := a.turns.take(ctx, nameOf(candidate))
 	if err != nil {
 		return false, fmt.Errorf("waiting for others who use approval %s: %w", nameOf(candidate), err)
