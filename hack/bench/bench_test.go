@@ -158,3 +158,43 @@ func TestReportLatency(t *testing.T) {
 		t.Logf("%s", written)
 	}
 }
+
+// TestReportRedeem wants each way in the table, and targets that are missed to be said to be.
+func TestReportRedeem(t *testing.T) {
+	took := func(each time.Duration) []measure.Series {
+		return []measure.Series{{Took: []time.Duration{each, each}}}
+	}
+	m := &redemption{
+		atOnce: map[string][]measure.Series{
+			aPerson: took(100 * time.Millisecond), byTask: took(200 * time.Millisecond), underOwn: took(300 * time.Millisecond),
+			underOneRun: took(time.Second),
+		},
+		alone:    map[string][]measure.Series{byTask: took(10 * time.Millisecond), underOwn: took(20 * time.Millisecond)},
+		requests: map[string]float64{"reads of approvals": 2, "reads of policies": 4, "access reviews": 2, "writes of a status": 3},
+		redeemed: 2,
+	}
+	r := &measure.Report{Name: "redeem"}
+	m.report(r)
+	path := filepath.Join(t.TempDir(), "performance.md")
+	if err := os.WriteFile(path, []byte("<!-- figures of redeem -->\n<!-- end of redeem -->\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := measure.WriteDocument(path, "two cores", []*measure.Report{r}); err != nil {
+		t.Fatal(err)
+	}
+	written, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| a person |  | 100 ms / 100 ms | 1.00 |", "| an agent, by its task | 10 ms / 10 ms | 200 ms / 200 ms | 2.00 |",
+		"| an agent, under an approval of its own | 20 ms / 20 ms | 300 ms / 300 ms | 3.00 |",
+		"| an agent, under one run for all of them |  | 1.0 s / 1.0 s | 10.00 |",
+		"reads of approvals | 1.00 for each |", "reads of policies | 2.00 for each; not reached |", "access reviews | 1.00 for each |",
+		"what became of it | 1.50 for each |", "p99 within 100 ms | 300 ms; a person's plain changes: 100 ms; not reached |",
+	} {
+		if !strings.Contains(string(written), want) {
+			t.Errorf("there is no %q in\n%s", want, written)
+		}
+	}
+}

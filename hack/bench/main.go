@@ -23,6 +23,8 @@ var measurements = []measure.Experiment{
 	{Name: "people", Title: "What a person's updates take where Countersign is installed", Plays: measurePeople},
 	{Name: "admissionpolicies", Title: "The same rules as ValidatingAdmissionPolicies", Plays: measureAdmissionPolicies},
 	{Name: "start", Title: "How long it takes until 1,000 policies are enforced", Plays: measureStart},
+	{Name: "redeem", Title: "What it takes to act under an approval", Plays: measureRedeem},
+	{Name: "refusals", Title: "What an agent costs that repeats what is refused", Plays: measureRefusals},
 	{Name: "decisions", Title: "What a decision takes in the operator", Plays: measureDecisions},
 	{Name: "guards", Title: "What guards add", Plays: measureGuards},
 	{Name: "budgets", Title: "What budgets and guards about what was done add", Plays: measureBudgets},
