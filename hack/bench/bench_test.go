@@ -115,6 +115,29 @@ func TestLap(t *testing.T) {
 	}
 }
 
+// TestAlternating wants variants that the API server cannot tell apart not to take turns update by update, and calls of those that
+// do to be nobody else's.
+func TestAlternating(t *testing.T) {
+	one, other := &testbed.Testbed{}, &testbed.Testbed{}
+	for name, tc := range map[string]struct {
+		variants []variant
+		want     bool
+	}{
+		"another webhook each":                 {[]variant{{bed: one}, {bed: one, webhook: "a"}, {bed: one, webhook: "b"}}, true},
+		"another control plane each":           {[]variant{{bed: one}, {bed: other}}, true},
+		"one webhook for two, or none for two": {[]variant{{bed: one}, {bed: other, webhook: "a"}, {bed: one}}, false},
+	} {
+		if got := canAlternate(tc.variants); got != tc.want {
+			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		}
+	}
+	laps := []lap{{calls: 0, strangers: 7}, {calls: 5, strangers: 2}, {calls: 1, strangers: 1}}
+	subtractOthers(laps, []variant{{bed: one}, {bed: one}, {bed: other}})
+	if laps[0].strangers != 2 || laps[1].strangers != 2 || laps[2].strangers != 1 {
+		t.Errorf("what others call becomes %+v", laps)
+	}
+}
+
 // TestReportLatency wants a row for each setting and load in every table, and targets where there are some.
 func TestReportLatency(t *testing.T) {
 	l := &latency{settings: settings(), sizes: map[string]int{"Secret": 1500}}

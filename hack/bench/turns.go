@@ -60,7 +60,9 @@ type lap struct {
 	webhooks, policies time.Duration
 }
 
-// turns has variants update objects in turns, so that what else the machine does disturbs all of them alike.
+// turns has variants update objects in turns, so that what else the machine does disturbs all of them alike. Many clients of one
+// variant do so for a while, and then those of the next. One client of each does so update by update, where the webhooks of all
+// variants differ: what disturbs for longer than an update takes disturbs all alike then.
 type turns struct {
 	variants []variant
 	laps     map[string]map[string][]lap // by workload and variant, one for each round
@@ -75,19 +77,50 @@ func (t *turns) run(ctx context.Context, workloads []workload, rounds int, span 
 	order := slices.Clone(t.variants)
 	for round := range rounds + 1 {
 		for _, w := range workloads {
-			for _, v := range order {
-				l, err := v.lap(ctx, w, span)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", w, v.name, err)
-				}
+			laps, err := lapsOf(ctx, order, w, span)
+			if err != nil {
+				return fmt.Errorf("%s: %w", w, err)
+			}
+			for i, v := range order {
 				if round > 0 { // the first is for caches and connections
-					t.laps[w.String()][v.name] = append(t.laps[w.String()][v.name], l)
+					t.laps[w.String()][v.name] = append(t.laps[w.String()][v.name], laps[i])
 				}
 			}
 		}
 		slices.Reverse(order)
 	}
 	return nil
+}
+
+// lapsOf are the laps of all variants in one round.
+func lapsOf(ctx context.Context, order []variant, w workload, span time.Duration) ([]lap, error) {
+	if w.clients == 1 && canAlternate(order) {
+		return alternating(ctx, order, w, span)
+	}
+	laps := make([]lap, len(order))
+	for i := range order {
+		var err error
+		if laps[i], err = order[i].lap(ctx, w, span); err != nil {
+			return nil, fmt.Errorf("%s: %w", order[i].name, err)
+		}
+	}
+	return laps, nil
+}
+
+// canAlternate says whether what the API server counts tells the variants apart: those of one control plane by their webhooks.
+func canAlternate(variants []variant) bool {
+	type counted struct {
+		bed     *testbed.Testbed
+		webhook string
+	}
+	seen := map[counted]bool{}
+	for _, v := range variants {
+		if seen[counted{v.bed, v.webhook}] {
+			return false
+		}
+		seen[counted{v.bed, v.webhook}] = true
+	}
+	return true
 }
 
 func (v *variant) lap(ctx context.Context, w workload, span time.Duration) (lap, error) {
@@ -110,11 +143,16 @@ func (v *variant) lap(ctx context.Context, w workload, span time.Duration) (lap,
 		return lap{}, err
 	}
 	l := lap{took: load.Between(began, time.Now())}
-	if len(l.took.Failures) > 0 {
-		return lap{}, fmt.Errorf("%d of %d updates fail%s", len(l.took.Failures), l.took.N(), l.took.Failure())
-	}
 	l.read(after.Since(before), v)
-	return l, nil
+	err = l.failure()
+	return l, err
+}
+
+func (l *lap) failure() error {
+	if len(l.took.Failures) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%d of %d updates fail%s", len(l.took.Failures), l.took.N(), l.took.Failure())
 }
 
 // read takes what the API server says of a turn.
