@@ -302,11 +302,11 @@ func (op *operator) readHashKeys() (*action.Hasher, error) {
 	if err != nil {
 		return nil, err
 	}
-	read := &action.Hasher{KeyID: current.ID, Key: current.Key}
+	read := action.Hasher{KeyID: current.ID, Key: current.Key}.Reused()
 	if previous != nil {
 		read.Previous = &action.Hasher{KeyID: previous.ID, Key: previous.Key}
 	}
-	return read, nil
+	return &read, nil
 }
 
 // rekeyed reads the hash keys again. Why that fails the next review is told.

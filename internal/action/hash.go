@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"hash"
+	"sync"
 
 	"github.com/countersign-dev/countersign/api/v1alpha1"
 )
@@ -27,6 +28,14 @@ type Hasher struct {
 	// Previous is the hasher with the key that this one has replaced: what is known by its hashes is known by them still. Nil:
 	// there is none.
 	Previous *Hasher
+	// sealers served before and serve again. Nil: each serves for one hash.
+	sealers *sync.Pool // of *sealer
+}
+
+// Reused returns a hasher that keeps what it computes of the key for the next hash.
+func (h Hasher) Reused() Hasher {
+	h.sealers = &sync.Pool{}
+	return h
 }
 
 // Hash identifies an action: equal for every way of doing one thing, different for anything else. It is
@@ -44,30 +53,43 @@ func (h Hasher) Hash(a *Action) string {
 // document returns what is hashed, and whether secret values entered.
 func (h Hasher) document(a *Action) (text []byte, secrets bool) {
 	d := document{action: a, writer: writer{mask: true, buf: make([]byte, 0, usualDocument)}}
-	seal := sealer{key: h.Key}
+	var seal *sealer
 	d.writer.secret = func(w *writer, v any) {
-		secrets = true
+		if seal == nil {
+			seal = h.sealer()
+		}
 		w.text(seal.text(v))
 	}
 	d.write()
-	return d.writer.buf, secrets
+	if seal != nil && h.sealers != nil {
+		h.sealers.Put(seal)
+	}
+	return d.writer.buf, seal != nil
+}
+
+func (h Hasher) sealer() *sealer {
+	if h.sealers != nil {
+		if used, ok := h.sealers.Get().(*sealer); ok {
+			return used
+		}
+	}
+	return &sealer{mac: hmac.New(sha256.New, h.Key)}
 }
 
 // sealer makes what stands for secret values in a hash: an environment has many.
 type sealer struct {
-	key   []byte
 	mac   hash.Hash
+	isOld bool // it has served before
 	plain writer
 	sum   []byte
 }
 
 // text stands for a value.
 func (s *sealer) text(v any) string {
-	if s.mac == nil {
-		s.mac = hmac.New(sha256.New, s.key)
-	} else {
+	if s.isOld {
 		s.mac.Reset() // which a new one does not need, and takes longer at first
 	}
+	s.isOld = true
 	s.plain.buf = s.plain.buf[:0]
 	s.plain.value(zonePlain, v)
 	s.mac.Write(s.plain.buf)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -178,6 +179,29 @@ func TestHashTellsApart(t *testing.T) {
 }
 
 // TestEveryChangeHashesDifferently mutates a recorded Deployment at random: another governed result is another action,
+// TestHashReused has many hash at once, again and again, by what earlier hashes left.
+func TestHashReused(t *testing.T) {
+	reused, want := hasher.Reused(), map[*Action]string{}
+	for _, name := range reviewNames(t) {
+		if a, err := Normalise(readReview(t, name)); err == nil {
+			want[a] = hasher.Hash(a)
+		}
+	}
+	var group sync.WaitGroup
+	for range 4 {
+		group.Go(func() {
+			for range 5 {
+				for a, hash := range want {
+					if got := reused.Hash(a); got != hash {
+						t.Errorf("%s %s has the hash %s, want %s", a.Operation, a.Name, got, hash)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
 // and the same result the same.
 func TestEveryChangeHashesDifferently(t *testing.T) {
 	r := randomiser{rand.New(rand.NewPCG(5, 6))}
