@@ -18,24 +18,28 @@ func podSpecAt(t *testing.T, path []string, spec string) map[string]any {
 	return with(mustDecode(t, `{"metadata":{"name":"x"}}`), any(mustDecode(t, spec)), path...)
 }
 
+func testServiceAccountOf(t *testing.T, group, resource string, path []string) {
+	a := &Action{
+		Operation: v1alpha1.OperationUpdate, Group: group, Resource: resource,
+		Old: podSpecAt(t, path, `{"containers":[]}`),
+		New: podSpecAt(t, path, `{"serviceAccountName":"deployer","serviceAccount":"deployer"}`),
+	}
+	a.Changes = a.governed(false)
+	before, after := a.ServiceAccounts()
+	if d := cmp.Diff([][]string{{"default"}, {"deployer"}}, [][]string{before, after}); d != "" {
+		t.Error(d)
+	}
+	want := strings.Join(path, ".") + ".serviceAccountName"
+	if grants := a.Grants(); len(grants) != 1 || grants[0].Field.String() != want {
+		t.Errorf("grants %v, want %s", grants, want)
+	}
+}
+
 func TestServiceAccounts(t *testing.T) {
-	for kind, path := range podSpecs {
-		t.Run(strings.Join(kind[:], "/"), func(t *testing.T) {
-			a := &Action{
-				Operation: v1alpha1.OperationUpdate, Group: kind[0], Resource: kind[1],
-				Old: podSpecAt(t, path, `{"containers":[]}`),
-				New: podSpecAt(t, path, `{"serviceAccountName":"deployer","serviceAccount":"deployer"}`),
-			}
-			a.Changes = a.governed(false)
-			before, after := a.ServiceAccounts()
-			if d := cmp.Diff([][]string{{"default"}, {"deployer"}}, [][]string{before, after}); d != "" {
-				t.Error(d)
-			}
-			want := strings.Join(path, ".") + ".serviceAccountName"
-			if grants := a.Grants(); len(grants) != 1 || grants[0].Field.String() != want {
-				t.Errorf("grants %v, want %s", grants, want)
-			}
-		})
+	for group, paths := range podSpecs {
+		for resource, path := range paths {
+			t.Run(group+"/"+resource, func(t *testing.T) { testServiceAccountOf(t, group, resource, path) })
+		}
 	}
 	for name, tc := range map[string]struct {
 		action            Action

@@ -34,12 +34,12 @@ type creation struct {
 }
 
 // generatedV1 is the table of server-generated values for hashVersion v1. Changing it changes hashes: see hashVersion.
-var generatedV1 = map[[2]string]func(*creation){
+var generatedV1 = byGroup(map[[2]string]func(*creation){
 	{"", "pods"}:      (*creation).pod,
 	{"", "services"}:  (*creation).service,
 	{"batch", "jobs"}: (*creation).job,
 	{"certificates.k8s.io", "certificatesigningrequests"}: (*creation).signingRequest,
-}
+})
 
 // asSent returns the object of a CREATE without what the server generated.
 func (a *Action) asSent() map[string]any {
@@ -52,7 +52,7 @@ func (a *Action) asSent() map[string]any {
 		}
 		return c.object
 	}
-	if table := generatedV1[[2]string{a.Group, a.Resource}]; table != nil {
+	if table := generatedV1[a.Group][a.Resource]; table != nil {
 		table(&c)
 	}
 	// The registry sets these for every object, before all else.

@@ -24,7 +24,7 @@ func (a *Action) Grants() []Grant {
 	}
 	grants := a.grantsAt(nil, "metadata", "ownerReferences")
 	grants = a.grantsAt(grants, "metadata", "finalizers")
-	if handle := handles[[2]string{a.Group, a.Resource}]; handle != nil {
+	if handle := handles[a.Group][a.Resource]; handle != nil {
 		grants = a.grantsAt(grants, handle...)
 	}
 	if spec := a.podSpec(); spec != nil {

@@ -8,14 +8,14 @@ import (
 
 // Fields of kinds that act on other objects or put off what a change does, beside those of every kind and those of pod
 // specs: see Grants.
-var handles = map[[2]string][]string{
+var handles = byGroup(map[[2]string][]string{
 	{"", "services"}:         {"spec", "selector"},
 	{"apps", "daemonsets"}:   {"spec", "updateStrategy", "type"},
 	{"apps", "deployments"}:  {"spec", "paused"},
 	{"apps", "statefulsets"}: {"spec", "updateStrategy", "type"},
 	{"batch", "cronjobs"}:    {"spec", "suspend"},
 	{"batch", "jobs"}:        {"spec", "suspend"},
-}
+})
 
 // ScaleTarget names a workload whose number of replicas an action has a controller change. It is in the namespace of
 // the action.

@@ -6,7 +6,7 @@ import (
 )
 
 // podSpecs says where the built-in kinds hold the pod specs of the pods that they become, by group and resource.
-var podSpecs = map[[2]string][]string{
+var podSpecs = byGroup(map[[2]string][]string{
 	{"", "pods"}:                    {"spec"},
 	{"", "podtemplates"}:            {"template", "spec"},
 	{"", "replicationcontrollers"}:  {"spec", "template", "spec"},
@@ -17,6 +17,19 @@ var podSpecs = map[[2]string][]string{
 	{"apps", "statefulsets"}:        {"spec", "template", "spec"},
 	{"batch", "cronjobs"}:           {"spec", "jobTemplate", "spec", "template", "spec"},
 	{"batch", "jobs"}:               {"spec", "template", "spec"},
+})
+
+// byGroup turns a table of kinds into one by group and then resource. It is asked several times for each action, and strings in
+// small maps are found without hashing them.
+func byGroup[T any](table map[[2]string]T) map[string]map[string]T {
+	groups := map[string]map[string]T{}
+	for kind, v := range table {
+		if groups[kind[0]] == nil {
+			groups[kind[0]] = map[string]T{}
+		}
+		groups[kind[0]][kind[1]] = v
+	}
+	return groups
 }
 
 // The name of a pod's service account, and its old alias. The API server keeps both equal.
@@ -30,7 +43,7 @@ const priorityField = "priorityClassName"
 
 // podSpec returns where the kind holds a pod spec, nil where it holds none.
 func (a *Action) podSpec() []string {
-	return podSpecs[[2]string{a.Group, a.Resource}]
+	return podSpecs[a.Group][a.Resource]
 }
 
 // ServiceAccounts are the accounts that the pods of the action run as before and after, sorted and without

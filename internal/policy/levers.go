@@ -35,11 +35,23 @@ var levers = map[groupResource]bool{
 	{"source.toolkit.fluxcd.io", "*"}:    true,
 }
 
+// leversOf are the levers of each group: most groups have none.
+var leversOf = func() map[string]map[string]bool {
+	groups := map[string]map[string]bool{}
+	for kind := range levers {
+		if groups[kind.group] == nil {
+			groups[kind.group] = map[string]bool{}
+		}
+		groups[kind.group][kind.resource] = true
+	}
+	return groups
+}()
+
 // isLever says whether a namespaced action is covered only by rules that name its resource. A status is what controllers
 // go by, of whichever kind.
 func isLever(a *action.Action) bool {
-	return a.Subresource == "status" || levers[groupResource{a.Group, a.Resource}] ||
-		levers[groupResource{a.Group, resourceOf(a)}] || levers[groupResource{a.Group, "*"}]
+	named := leversOf[a.Group]
+	return a.Subresource == "status" || named[a.Resource] || named["*"] || a.Subresource != "" && named[resourceOf(a)]
 }
 
 // resourceOf is the resource as rules name it.
