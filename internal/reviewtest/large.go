@@ -72,7 +72,7 @@ func edit(tb testing.TB, body []byte, change func(*admissionv1.AdmissionRequest)
 	var review admissionv1.AdmissionReview
 	decode(tb, body, &review)
 	change(review.Request)
-	return encode(tb, &review)
+	return Post(encode(tb, review.Request))
 }
 
 func rewrite[T any](tb testing.TB, raw *runtime.RawExtension, change func(*T)) {
