@@ -10,6 +10,9 @@ import (
 	"github.com/countersign-dev/countersign/internal/jsontext"
 )
 
+// jsonType is the value of the header Content-Type of reviews and answers.
+var jsonType = []string{"application/json"}
+
 // writeAnswer sends what a handler says of a review. It is on its way when this returns: what is counted afterwards keeps
 // nobody waiting.
 func writeAnswer(w http.ResponseWriter, r *admission.Response) error {
@@ -20,9 +23,8 @@ func writeAnswer(w http.ResponseWriter, r *admission.Response) error {
 		return err
 	}
 	*buf = text
-	header := w.Header()
-	header.Set("Content-Type", "application/json")
-	header.Set("Content-Length", strconv.Itoa(len(text)))
+	header := w.Header() // the names of which are canonical as they are
+	header["Content-Type"], header["Content-Length"] = jsonType, []string{strconv.Itoa(len(text))}
 	if _, err := w.Write(text); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -31,7 +32,7 @@ func Reviews(reviewer Reviewer) http.Handler {
 	hook := &admission.Webhook{Handler: reviewer, LogConstructor: withoutReview}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, isRead := r.Body.(*readBody)
-		if !isRead || r.Header.Get("Content-Type") != "application/json" {
+		if !isRead || !slices.Equal(r.Header["Content-Type"], jsonType) {
 			hook.ServeHTTP(w, r)
 			return
 		}
