@@ -4,27 +4,33 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/countersign-dev/countersign/hack/testbed"
 )
 
-// alternating has one client of each variant update an object, update by update in turns, for a span each.
+// alternating has each client update objects of all variants, update by update in turns, for a span each.
 func alternating(ctx context.Context, order []variant, w workload, span time.Duration) ([]lap, error) {
 	before, err := countedBy(ctx, order)
 	if err != nil {
 		return nil, err
 	}
-	laps := make([]lap, len(order))
-	turn := make([]int, len(order))
-	for i := range turn {
-		turn[i] = i
+	laps, end := make([]lap, len(order)), time.Now().Add(span*time.Duration(len(order)))
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	for client := range w.clients {
+		group.Go(func() {
+			for n := 0; n%len(order) > 0 || time.Now().Before(end) && ctx.Err() == nil; n++ {
+				i := (turnOf(n, len(order)) + client) % len(order)
+				took, err := order[i].update(ctx, w, client)
+				mu.Lock()
+				laps[i].add(took, err)
+				mu.Unlock()
+			}
+		})
 	}
-	for end := time.Now().Add(span * time.Duration(len(order))); time.Now().Before(end) && ctx.Err() == nil; slices.Reverse(turn) {
-		for _, i := range turn {
-			laps[i].update(ctx, &order[i], w)
-		}
-	}
+	group.Wait()
 	after, err := countedBy(ctx, order)
 	if err != nil {
 		return nil, err
@@ -41,14 +47,27 @@ func alternating(ctx context.Context, order []variant, w workload, span time.Dur
 	return laps, nil
 }
 
-// update makes one update of a lap.
-func (l *lap) update(ctx context.Context, v *variant, w workload) {
+// turnOf is whose turn is the n-th, of so many: through all of them and back again, so that nobody always follows the same one.
+func turnOf(n, of int) int {
+	if n/of%2 == 1 {
+		return of - 1 - n%of
+	}
+	return n % of
+}
+
+// update makes one update, and says what the client waited for it.
+func (v *variant) update(ctx context.Context, w workload, client int) (time.Duration, error) {
 	began := time.Now()
-	if err := w.kind.update(ctx, v.client, 0); err != nil {
+	err := w.kind.update(ctx, v.client, client)
+	return time.Since(began), err
+}
+
+func (l *lap) add(took time.Duration, err error) {
+	if err != nil {
 		l.took.Failures = append(l.took.Failures, err.Error())
 		return
 	}
-	l.took.Took = append(l.took.Took, time.Since(began))
+	l.took.Took = append(l.took.Took, took)
 }
 
 // subtractOthers takes the calls of the other variants out of those of strangers: they were made meanwhile.

@@ -120,15 +120,15 @@ func TestLap(t *testing.T) {
 func TestAlternating(t *testing.T) {
 	one, other := &testbed.Testbed{}, &testbed.Testbed{}
 	for name, tc := range map[string]struct {
-		variants []variant
-		want     bool
+		variants  []variant
+		one, many bool
 	}{
-		"another webhook each":                 {[]variant{{bed: one}, {bed: one, webhook: "a"}, {bed: one, webhook: "b"}}, true},
-		"another control plane each":           {[]variant{{bed: one}, {bed: other}}, true},
-		"one webhook for two, or none for two": {[]variant{{bed: one}, {bed: other, webhook: "a"}, {bed: one}}, false},
+		"another webhook each":                 {[]variant{{bed: one}, {bed: one, webhook: "a"}, {bed: one, webhook: "b"}}, true, false},
+		"another control plane each":           {[]variant{{bed: one}, {bed: other}}, true, true},
+		"one webhook for two, or none for two": {[]variant{{bed: one}, {bed: other, webhook: "a"}, {bed: one}}, false, false},
 	} {
-		if got := canAlternate(tc.variants); got != tc.want {
-			t.Errorf("%s: %t, want %t", name, got, tc.want)
+		if one, many := canAlternate(tc.variants, 1), canAlternate(tc.variants, 8); one != tc.one || many != tc.many {
+			t.Errorf("%s: %t and for many clients %t, want %t and %t", name, one, many, tc.one, tc.many)
 		}
 	}
 	laps := []lap{{calls: 0, strangers: 7}, {calls: 5, strangers: 2}, {calls: 1, strangers: 1}}

@@ -60,9 +60,8 @@ type lap struct {
 	webhooks, policies time.Duration
 }
 
-// turns has variants update objects in turns, so that what else the machine does disturbs all of them alike. Many clients of one
-// variant do so for a while, and then those of the next. One client of each does so update by update, where the webhooks of all
-// variants differ: what disturbs for longer than an update takes disturbs all alike then.
+// turns has variants update objects in turns, so that what else the machine does disturbs all of them alike: update by update where
+// that can be, or for a while each.
 type turns struct {
 	variants []variant
 	laps     map[string]map[string][]lap // by workload and variant, one for each round
@@ -94,7 +93,7 @@ func (t *turns) run(ctx context.Context, workloads []workload, rounds int, span 
 
 // lapsOf are the laps of all variants in one round.
 func lapsOf(ctx context.Context, order []variant, w workload, span time.Duration) ([]lap, error) {
-	if w.clients == 1 && canAlternate(order) {
+	if canAlternate(order, w.clients) {
 		return alternating(ctx, order, w, span)
 	}
 	laps := make([]lap, len(order))
@@ -107,18 +106,23 @@ func lapsOf(ctx context.Context, order []variant, w workload, span time.Duration
 	return laps, nil
 }
 
-// canAlternate says whether what the API server counts tells the variants apart: those of one control plane by their webhooks.
-func canAlternate(variants []variant) bool {
+// canAlternate says whether so many clients can take turns update by update: what the API server counts must tell the variants
+// apart, those of one control plane by their webhooks. Many clients would be fewer of each variant there.
+func canAlternate(variants []variant, clients int) bool {
 	type counted struct {
 		bed     *testbed.Testbed
 		webhook string
 	}
 	seen := map[counted]bool{}
 	for _, v := range variants {
-		if seen[counted{v.bed, v.webhook}] {
+		by := counted{bed: v.bed}
+		if clients == 1 {
+			by.webhook = v.webhook
+		}
+		if seen[by] {
 			return false
 		}
-		seen[counted{v.bed, v.webhook}] = true
+		seen[by] = true
 	}
 	return true
 }
