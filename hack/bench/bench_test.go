@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -138,6 +139,24 @@ func TestAlternating(t *testing.T) {
 	}
 }
 
+// documented is a report as a document has it.
+func documented(t *testing.T, r *measure.Report) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "performance.md")
+	marks := fmt.Sprintf("<!-- figures of %[1]s -->\n<!-- end of %[1]s -->\n", r.Name)
+	if err := os.WriteFile(path, []byte(marks), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := measure.WriteDocument(path, "two cores", []*measure.Report{r}); err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // TestReportLatency wants a row for each setting and load in every table, and targets where there are some.
 func TestReportLatency(t *testing.T) {
 	l := &latency{settings: settings(), sizes: map[string]int{"Secret": 1500}}
@@ -158,27 +177,17 @@ func TestReportLatency(t *testing.T) {
 	}
 	r := &measure.Report{Name: "latency"}
 	l.report(r)
-	path := filepath.Join(t.TempDir(), "performance.md")
-	if err := os.WriteFile(path, []byte("<!-- figures of latency -->\n<!-- end of latency -->\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := measure.WriteDocument(path, "two cores", []*measure.Report{r}); err != nil {
-		t.Fatal(err)
-	}
-	written, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := documented(t, r)
 	for want, times := range map[string]int{
 		"| 10,000 (10), Deployment × 8 |": 4, "| 1,000 (10), large Deployment × 1 |": 4, "at most 1.15 times": 5, "at most 2.00 times": 2,
 		"| 1.50; not reached |": 5, "| 1.50 | 1.25 |\n": 13, "| 1.50 |\n": 2, "| 13 by 13 updates |": 3, "| size of the Secret as stored | 1.5 KB |": 1,
 	} {
-		if got := strings.Count(string(written), want); got != times {
+		if got := strings.Count(text, want); got != times {
 			t.Errorf("%q is there %d times, want %d", want, got, times)
 		}
 	}
 	if t.Failed() {
-		t.Logf("%s", written)
+		t.Log(text)
 	}
 }
 
@@ -198,17 +207,7 @@ func TestReportRedeem(t *testing.T) {
 	}
 	r := &measure.Report{Name: "redeem"}
 	m.report(r)
-	path := filepath.Join(t.TempDir(), "performance.md")
-	if err := os.WriteFile(path, []byte("<!-- figures of redeem -->\n<!-- end of redeem -->\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := measure.WriteDocument(path, "two cores", []*measure.Report{r}); err != nil {
-		t.Fatal(err)
-	}
-	written, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := documented(t, r)
 	for _, want := range []string{
 		"| a person |  | 100 ms / 100 ms | 1.00 |", "| an agent, by its task | 10 ms / 10 ms | 200 ms / 200 ms | 2.00 |",
 		"| an agent, under an approval of its own | 20 ms / 20 ms | 300 ms / 300 ms | 3.00 |",
@@ -216,8 +215,8 @@ func TestReportRedeem(t *testing.T) {
 		"reads of approvals | 1.00 for each |", "reads of policies | 2.00 for each; not reached |", "access reviews | 1.00 for each |",
 		"what became of it | 1.50 for each |", "p99 within 100 ms | 300 ms; a person's plain changes: 100 ms; not reached |",
 	} {
-		if !strings.Contains(string(written), want) {
-			t.Errorf("there is no %q in\n%s", want, written)
+		if !strings.Contains(text, want) {
+			t.Errorf("there is no %q in\n%s", want, text)
 		}
 	}
 }

@@ -37,13 +37,13 @@ type redemption struct {
 // measureRedeem has fifty Deployments be changed at once, by a person, by agents whose tasks cover that, and under approvals.
 func measureRedeem(ctx context.Context, b *measure.Run) error {
 	rounds := min(asks-1, b.Rounds(asks-1))
-	b.Report.Settingf("one replica, reached directly; %s Deployments of %s, changed at once and one after the other, %s in each way",
-		thousands(troop), "2.6 KB", plural(rounds, "round"))
 	t, err := newTroopers(ctx, b)
 	if err != nil {
 		return err
 	}
 	defer t.bed.Close()
+	b.Report.Settingf("one replica, reached directly; %s Deployments of %.1f KB, changed at once and one after the other, %s in each way",
+		thousands(troop), float64(t.size)/1000, plural(rounds, "round"))
 	m := &redemption{troopers: t, atOnce: map[string][]measure.Series{}, alone: map[string][]measure.Series{}, requests: map[string]float64{}}
 	for round := range rounds {
 		if err := m.round(ctx, round); err != nil {

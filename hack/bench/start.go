@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -21,6 +22,8 @@ const (
 	startRounds = 5
 	// mostStart is within what time it is to enforce.
 	mostStart = 2 * time.Second
+	// mostBinary is how large the operator's binary is to be, in MiB.
+	mostBinary = 80
 	// askedEvery is how often an agent tries: what is measured is right up to that.
 	askedEvery = 10 * time.Millisecond
 )
@@ -64,6 +67,17 @@ func measureStart(ctx context.Context, b *measure.Run) error {
 		}
 	}
 	reportStart(b.Report, &again, &first)
+	return reportBinary(b)
+}
+
+// reportBinary says how large what is started is, without symbols, as in an image.
+func reportBinary(b *measure.Run) error {
+	info, err := os.Stat(b.Binary)
+	if err != nil {
+		return fmt.Errorf("looking at the operator's binary: %w", err)
+	}
+	size := float64(info.Size()) / (1 << 20)
+	b.Report.Target(size <= mostBinary, fmt.Sprintf("the operator's binary has at most %d MiB", mostBinary), "%s", mib(size))
 	return nil
 }
 

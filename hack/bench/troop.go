@@ -66,6 +66,8 @@ type troopers struct {
 	bed           *testbed.Testbed
 	person, fleet client.Client
 	agents        []client.Client
+	// size is that of a Deployment as it is stored, in bytes.
+	size int
 }
 
 func newTroopers(ctx context.Context, b *measure.Run) (*troopers, error) {
@@ -112,7 +114,7 @@ func (t *troopers) recruit(ctx context.Context) (err error) {
 		}
 		t.agents = append(t.agents, agent)
 	}
-	_, err = smallDeployment.furnish(ctx, t.bed, troop)
+	t.size, err = smallDeployment.furnish(ctx, t.bed, troop)
 	return err
 }
 
