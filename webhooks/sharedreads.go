@@ -56,24 +56,18 @@ func (s *sharedReads) join(ctx context.Context, key client.ObjectKey, read readA
 	}
 	s.underWay[key] = r
 	// It is for others as well, so it does not end with the review that was first.
-	go s.run(context.WithoutCancel(ctx), key, read)
+	go s.run(context.WithoutCancel(ctx), key, r, read)
 	return r
 }
 
-// run reads for as long as somebody waits for another read.
-func (s *sharedReads) run(ctx context.Context, key client.ObjectKey, read readApproval) {
-	for r := s.current(key); r != nil; r = s.advance(key) {
+// run reads, and goes on for as long as somebody waits for another read.
+func (s *sharedReads) run(ctx context.Context, key client.ObjectKey, first *sharedRead, read readApproval) {
+	for r := first; r != nil; r = s.advance(key) {
 		once, cancel := context.WithTimeout(ctx, decisionDeadline)
 		r.live, r.unknown, r.err = read(once, key)
 		cancel()
 		close(r.done)
 	}
-}
-
-func (s *sharedReads) current(key client.ObjectKey) *sharedRead {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.underWay[key]
 }
 
 // advance ends the read that is under way, and begins the next one where somebody waits for it.
