@@ -23,7 +23,7 @@ func alternating(ctx context.Context, order []variant, w workload, span time.Dur
 		group.Go(func() {
 			for n := 0; n%len(order) > 0 || time.Now().Before(end) && ctx.Err() == nil; n++ {
 				i := (turnOf(n, len(order)) + client) % len(order)
-				took, err := order[i].update(ctx, w, client)
+				took, err := timed(func() error { return w.kind.update(ctx, order[i].client, client) })
 				mu.Lock()
 				laps[i].add(took, err)
 				mu.Unlock()
@@ -53,13 +53,6 @@ func turnOf(n, of int) int {
 		return of - 1 - n%of
 	}
 	return n % of
-}
-
-// update makes one update, and says what the client waited for it.
-func (v *variant) update(ctx context.Context, w workload, client int) (time.Duration, error) {
-	began := time.Now()
-	err := w.kind.update(ctx, v.client, client)
-	return time.Since(began), err
 }
 
 func (l *lap) add(took time.Duration, err error) {

@@ -58,9 +58,7 @@ func repeated(n int, call func() error) refusals {
 	for range loopClients {
 		group.Go(func() {
 			for next.Add(1) <= int64(n) {
-				began := time.Now()
-				err := call()
-				took := time.Since(began)
+				took, err := timed(call)
 				mu.Lock()
 				if got.took = append(got.took, took); !isAsked(err) {
 					got.other++

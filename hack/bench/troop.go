@@ -11,6 +11,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -143,9 +144,7 @@ func (t *troopers) all(ctx context.Context, write func(ctx context.Context, i in
 	for i := range troop {
 		group.Go(func() {
 			<-start
-			began := time.Now()
-			errs[i] = write(ctx, i)
-			took[i] = time.Since(began)
+			took[i], errs[i] = timed(func() error { return write(ctx, i) })
 		})
 	}
 	close(start)
@@ -157,11 +156,16 @@ func (t *troopers) all(ctx context.Context, write func(ctx context.Context, i in
 func (t *troopers) inTurn(ctx context.Context, write func(ctx context.Context, i int) error) measure.Series {
 	took, errs := make([]time.Duration, troop), make([]error, troop)
 	for i := range troop {
-		began := time.Now()
-		errs[i] = write(ctx, i)
-		took[i] = time.Since(began)
+		took[i], errs[i] = timed(func() error { return write(ctx, i) })
 	}
 	return seriesOf(took, errs)
+}
+
+// timed says how long a call took.
+func timed(call func() error) (time.Duration, error) {
+	began := time.Now()
+	err := call()
+	return time.Since(began), err
 }
 
 func seriesOf(took []time.Duration, errs []error) (s measure.Series) {
@@ -214,10 +218,8 @@ func isAsked(err error) bool {
 
 // stateOf is what the column STATE says.
 func stateOf(a *v1alpha1.ActionApproval) string {
-	for _, c := range a.Status.Conditions {
-		if c.Type == v1alpha1.ApprovalApproved {
-			return c.Reason
-		}
+	if c := meta.FindStatusCondition(a.Status.Conditions, v1alpha1.ApprovalApproved); c != nil {
+		return c.Reason
 	}
 	return ""
 }
